@@ -1,0 +1,3 @@
+module kurz
+
+go 1.26

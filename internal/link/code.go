@@ -1,0 +1,116 @@
+package link
+
+import (
+	"io"
+	"strings"
+
+	"kurz/internal/fault"
+)
+
+// Code is the part of a short URL after the slash: 3 to 64 of A–Z a–z 0–9 _ -.
+type Code string
+
+// Bounds of codes, in characters.
+const (
+	MinCode          = 3
+	MaxCode          = 64
+	MinGeneratedCode = 4
+	MaxGeneratedCode = 32
+	DefaultCode      = 7
+)
+
+// reserved are the first path segments that kurz itself answers, or may come to
+// answer. They are compared without regard to case.
+var reserved = map[string]bool{
+	"account": true, "admin": true, "api": true, "app": true, "assets": true,
+	"dashboard": true, "docs": true, "favicon": true, "health": true,
+	"help": true, "links": true, "login": true, "logout": true, "metrics": true,
+	"robots": true, "settings": true, "setup": true, "shorten": true,
+	"signup": true, "static": true, "stats": true, "users": true, "well-known": true,
+}
+
+// ParseCode checks the code of a request. Anything that no link can have is
+// fault.URLNotFound.
+func ParseCode(s string) (Code, error) {
+	if len(s) < MinCode || len(s) > MaxCode || !codeBytes(s) {
+		return "", fault.New(fault.URLNotFound, "Short code %q not found", clip(s, MaxCode))
+	}
+	return Code(s), nil
+}
+
+// ParseAlias checks a code that someone asks for. It also refuses reserved
+// words, with fault.ValidationFailed.
+func ParseAlias(s string) (Code, error) {
+	switch {
+	case len(s) < MinCode || len(s) > MaxCode:
+		return "", fault.Invalid("custom_alias", "must have %d to %d characters", MinCode, MaxCode)
+	case !codeBytes(s):
+		return "", fault.Invalid("custom_alias", "may contain only letters A-Z a-z, digits, '-' and '_'")
+	case Reserved(s):
+		return "", fault.Invalid("custom_alias", "%q is a reserved word", s)
+	}
+	return Code(s), nil
+}
+
+// Reserved reports whether a word can't be a code because kurz answers there
+// itself.
+func Reserved(s string) bool { return reserved[strings.ToLower(s)] }
+
+func codeBytes(s string) bool {
+	for i := range len(s) {
+		if !codeByte[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// codeByte is a table because this runs for every redirect.
+var codeByte = func() (t [256]bool) {
+	for _, c := range []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") {
+		t[c] = true
+	}
+	return t
+}()
+
+// Codes gives codes for new links. Attempt counts from 0; it grows when the
+// store said that the code before was taken. Length is in characters.
+type Codes interface {
+	Next(attempt, length int) (Code, error)
+}
+
+// RandomCodes draws every code anew from a secure source: unguessable.
+type RandomCodes struct{ Rand io.Reader }
+
+const base62 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// Next draws a code of exactly length characters, each equally likely: bytes
+// of 248 and more, which 62 does not divide, are drawn again. Reserved words
+// are drawn again too.
+func (r RandomCodes) Next(_, length int) (Code, error) {
+	var buf [MaxGeneratedCode + 8]byte
+	for {
+		out := make([]byte, 0, length)
+		for len(out) < length {
+			if _, err := io.ReadFull(r.Rand, buf[:]); err != nil {
+				return "", err
+			}
+			for _, b := range buf {
+				if b < 248 && len(out) < length {
+					out = append(out, base62[b%62])
+				}
+			}
+		}
+		if code := string(out); !Reserved(code) {
+			return Code(code), nil
+		}
+	}
+}
+
+// clip shortens a stranger's text for a message.
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}

@@ -1,0 +1,123 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kurz/internal/account"
+)
+
+// Store keeps links. All methods may block and are safe for concurrent use.
+// What is not there is fault.URLNotFound, and only that code may be remembered
+// as "not there"; a store that can't be asked answers fault.Unavailable.
+type Store interface {
+	// Insert stores n.Link if its key is free, atomically with the search that
+	// n.Match asks for. When it returns nil the result is durable and seen by
+	// every later read.
+	//
+	//   - A link with n.Link.Operation (unless zero) exists: the same creation
+	//     was done before. It is given back with Repeated.
+	//   - n.Match finds an unrevoked link: the oldest one is given back with
+	//     Found. Two racing Inserts with the same Match make one link.
+	//   - The key belongs to a link, revoked and expired ones too:
+	//     fault.AliasTaken.
+	//   - The ID belongs to a link: ErrIDTaken.
+	//   - Otherwise n.Link is stored and given back with Inserted.
+	Insert(ctx context.Context, n New) (Link, Outcome, error)
+
+	// Update replaces the link of l.Key if its stored version is l.Version,
+	// and gives it l.Version+1; another version is fault.PreconditionFailed.
+	// Key, ID, Owner, ContentID, Alias, CreatedAt and Operation stay what they
+	// were. If the change would leave two unrevoked links of one owner with
+	// one (ContentID, Destination), it is fault.AlreadyExists and nothing
+	// changes. The changed link is durable, seen by every later read, and in
+	// Changes.
+	Update(ctx context.Context, l Link) (Link, error)
+
+	// Get reads a link with everything.
+	Get(ctx context.Context, k Key) (Link, error)
+
+	// Route reads what a redirect needs.
+	Route(ctx context.Context, k Key) (Route, error)
+
+	// Page gives the links that q selects in its order, at most q.Limit, and
+	// the cursor of the next page, the zero Cursor at the end. Links made
+	// while someone pages neither repeat nor hide others.
+	Page(ctx context.Context, q Query) ([]Link, Cursor, error)
+
+	// Changes gives, oldest first, the keys updated after the given mark by any
+	// process, at most 1,000, and the new mark. A negative mark gives no keys
+	// and the present mark. Creations are not in it.
+	Changes(ctx context.Context, after int64) (keys []Key, mark int64, err error)
+}
+
+// ErrIDTaken says that another link has the ID: draw another.
+var ErrIDTaken = errors.New("link ID is taken")
+
+// New is what Insert stores.
+type New struct {
+	Link  Link
+	Match Match
+	// At is the moment at which "unrevoked" is judged for Match.
+	At time.Time
+}
+
+// Match says which existing link of the same owner stands in for a new one. A
+// link without an owner matches nothing.
+type Match uint8
+
+// The matches.
+const (
+	MatchNone        Match = iota
+	MatchContent           // the same (owner, ContentID, Destination)
+	MatchDestination       // the same (owner, Destination)
+)
+
+// Outcome says what Insert did.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Inserted Outcome = iota + 1
+	Found            // by Match; nothing was stored
+	Repeated         // by Operation; nothing was stored
+)
+
+// Query selects and orders links.
+type Query struct {
+	Owner account.ID // 0: everybody's
+	// Domain, unless nil, keeps only links of that domain.
+	Domain *Domain
+	// Text keeps links in whose code, title or destination it is found,
+	// without regard to ASCII case.
+	Text   string
+	Tag    string    // keeps links with exactly this tag
+	Status Status    // keeps links with this status at Now; "" all
+	Now    time.Time // for Status
+	Sort   Sort
+	Limit  int // 1 to 500
+	After  Cursor
+}
+
+// Cache is a tier before the Store: the memory of one node, or Redis for all of
+// them. It may forget anything at any time. Errors mean that it can't be asked;
+// callers go on without it. All methods may block for a short, bounded time
+// (memory does not, nor does it fail), and are safe for concurrent use.
+type Cache interface {
+	// Get gives the route kept for a key; ok is false where none is. A route
+	// kept as "not there" has Version 0.
+	Get(ctx context.Context, k Key) (r *Route, ok bool, err error)
+	// Put keeps a route, which nobody may change afterwards. It never replaces
+	// one of a higher version, nor does it store one below the version last
+	// given to Forget, for at least TombstoneTime after that.
+	Put(ctx context.Context, k Key, r *Route) error
+	// Forget drops the route of a key unless its version is at least the given
+	// one, and leaves a tombstone, so that a reader that loaded the old route
+	// before the change can't put it back.
+	Forget(ctx context.Context, k Key, version int64) error
+}
+
+// TombstoneTime is for how long Forget keeps older versions out: longer than
+// any read of a Store lasts.
+const TombstoneTime = 30 * time.Second
