@@ -1,0 +1,254 @@
+// Package sqlite keeps everything in SQLite files: the store of a single node.
+//
+// A DB has one writing connection, served by one goroutine that commits all
+// that wait together: one fsync for all of them (group commit), and nothing is
+// acknowledged before it (WAL with synchronous=FULL). Reads have connections
+// of their own and never wait for writes. A file may be opened by several
+// processes at once; the writers take turns.
+//
+// Start reading at Open, then DB.write and DB.read. Links, Accounts and the
+// others each implement one contract.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"kurz/internal/fault"
+)
+
+// Schema names a set of migrations: what a file is for.
+type Schema string
+
+// The schemas.
+const (
+	Main   Schema = "kurz"   // links, accounts, idempotency, jobs
+	Clicks Schema = "clicks" // apart, so that draining never holds up a create
+)
+
+// Options say how a file is opened. The zero Options make and migrate it.
+type Options struct {
+	Schema Schema // "" is Main
+	// BusyTimeout bounds the wait for another process that writes; 2 s if zero.
+	BusyTimeout time.Duration
+	// Existing refuses to make the file.
+	Existing bool
+	// KeepSchema leaves the migrations to someone else; a file whose schema is
+	// older is then refused.
+	KeepSchema bool
+}
+
+// DB is an open file.
+type DB struct {
+	path   string
+	writer *writer
+	short  *pool // for reads that take microseconds
+	long   *pool // for reads that may take seconds: they never hold up the others
+}
+
+const (
+	shortReaders = 8
+	longReaders  = 3
+)
+
+// Open opens or makes the file, brings its schema up to date, and checks that
+// it can be written. A file that is not kurz's, or has a schema newer than this
+// program knows, is refused. Close it in the end.
+func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	if o.Schema == "" {
+		o.Schema = Main
+	}
+	if o.BusyTimeout == 0 {
+		o.BusyTimeout = 2 * time.Second
+	}
+	if err := prepareFile(path, o.Existing); err != nil {
+		return nil, err
+	}
+	conn, err := openWriter(ctx, path, o)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	open := func() (*sqlite.Conn, error) { return openReader(path, o) }
+	db := &DB{
+		path:  path,
+		short: newPool(shortReaders, open),
+		long:  newPool(longReaders, open),
+	}
+	db.writer = startWriter(conn, path, o.BusyTimeout)
+	return db, nil
+}
+
+// Path gives the file's path.
+func (db *DB) Path() string { return db.path }
+
+// Close waits for what is being written, folds the log into the file and
+// closes it. Calls that come later get fault.Unavailable.
+func (db *DB) Close() error {
+	return errors.Join(db.writer.close(), db.short.close(), db.long.close())
+}
+
+// read calls fn with a connection for reading that no one else has. fn must be
+// quick: it is not interrupted when ctx ends. What fn reads is one snapshot
+// only within one statement.
+func (db *DB) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.short.with(ctx, func(c *sqlite.Conn) error { return fn(c) })
+}
+
+// scan is read for what may take long: it is interrupted when ctx ends, and
+// all statements of fn see one snapshot.
+func (db *DB) scan(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	err := db.long.with(ctx, func(c *sqlite.Conn) (err error) {
+		c.SetInterrupt(ctx.Done())
+		defer c.SetInterrupt(nil)
+		defer sqlitex.Transaction(c)(&err)
+		return fn(c)
+	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// write calls fn within a transaction that it may share with others', and
+// returns when that is durable. If fn fails, nothing of it is kept and its
+// error is returned; the others' part is kept. fn must be quick, must touch
+// nothing but the connection and its own variables, and is not called if ctx
+// ends first. Once fn was called, write waits for the outcome whatever ctx
+// says, so that nobody takes a stored change for a refused one.
+func (db *DB) write(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.writer.do(ctx, fn)
+}
+
+// Check reads every page's structure and gives the first thing that is wrong
+// with it, or nil.
+func (db *DB) Check(ctx context.Context) error {
+	return db.scan(ctx, func(c *sqlite.Conn) error {
+		var finding string
+		err := sqlitex.ExecuteTransient(c, "PRAGMA quick_check(1)", &sqlitex.ExecOptions{
+			ResultFunc: func(s *sqlite.Stmt) error { finding = s.ColumnText(0); return nil },
+		})
+		if err == nil && finding != "ok" {
+			err = fmt.Errorf("%s is damaged: %s", db.path, finding)
+		}
+		return err
+	})
+}
+
+// Ping reads from the file: nil says that it can be asked.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.read(ctx, func(c *sqlite.Conn) error {
+		return sqlitex.Execute(c, "SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)", nil)
+	})
+}
+
+// prepareFile makes the file if need be, for the owner's eyes only; SQLite
+// gives its log files the same permissions.
+func prepareFile(path string, existing bool) error {
+	flags := os.O_RDWR
+	if !existing {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(path, flags, 0o600)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("no database at %s: start 'kurz serve' once, or name the folder with --data", path)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("database %s can't be written: give the user who runs kurz the right to write it and its folder %s", path, filepath.Dir(path))
+	case err != nil:
+		return fmt.Errorf("database: %w", err)
+	}
+	return f.Close()
+}
+
+func openWriter(ctx context.Context, path string, o Options) (*sqlite.Conn, error) {
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	c.SetBusyTimeout(max(o.BusyTimeout, 10*time.Second))
+	// First of all, so that another program's file is not touched.
+	if _, err := schemaVersion(c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	err = pragmas(c,
+		"journal_mode=WAL",
+		"synchronous=FULL",
+		"foreign_keys=ON",
+		"temp_store=MEMORY",
+		"cache_size=-65536", // KiB: the upper levels of the indexes of ten million links
+		"wal_autocheckpoint=0",
+	)
+	if err == nil {
+		err = migrate(ctx, c, o.Schema, o.KeepSchema)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	c.SetBusyTimeout(o.BusyTimeout)
+	return c, nil
+}
+
+func openReader(path string, o Options) (*sqlite.Conn, error) {
+	// A reader of a WAL writes to its shared memory, so it can't be read-only
+	// to the system; query_only keeps it from changing anything.
+	c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	c.SetBusyTimeout(o.BusyTimeout)
+	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", "cache_size=-4096"); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func pragmas(c *sqlite.Conn, list ...string) error {
+	for _, p := range list {
+		if err := sqlitex.ExecuteTransient(c, "PRAGMA "+p, nil); err != nil {
+			return fmt.Errorf("pragma %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// explain adds to an error of opening what to do about it.
+func explain(path string, err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultReadOnly, sqlite.ResultCantOpen, sqlite.ResultPerm:
+		return fmt.Errorf("database %s can't be written: give the user who runs kurz the right to write it and its folder: %w", path, err)
+	case sqlite.ResultFull:
+		return fmt.Errorf("database %s: the disk is full: make room and start again: %w", path, err)
+	case sqlite.ResultBusy, sqlite.ResultLocked:
+		return fmt.Errorf("database %s is locked by another program: end it and start again: %w", path, err)
+	case sqlite.ResultNotADB, sqlite.ResultCorrupt:
+		return fmt.Errorf("database %s is damaged or not a database: restore it from a backup: %w", path, err)
+	}
+	return fmt.Errorf("database %s: %w", path, err)
+}
+
+// faulty turns an error of SQLite into a fault by its code: what may pass by
+// itself is fault.Unavailable. Other errors stay as they are.
+func faulty(err error) error {
+	if err == nil {
+		return nil
+	}
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultFull, sqlite.ResultIOErr,
+		sqlite.ResultCantOpen, sqlite.ResultReadOnly, sqlite.ResultNoMem, sqlite.ResultInterrupt:
+		return unavailable(err)
+	}
+	return err
+}
+
+func unavailable(cause error) error {
+	f := fault.Wrap(fault.Unavailable, cause, "The database can't be used right now, try again shortly")
+	f.RetryAfter = time.Second
+	return f
+}

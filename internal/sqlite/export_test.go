@@ -1,0 +1,8 @@
+package sqlite
+
+// Write and Read let tests reach what the stores are built on.
+var (
+	Write = (*DB).write
+	Read  = (*DB).read
+	Scan  = (*DB).scan
+)

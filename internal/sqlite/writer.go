@@ -1,0 +1,196 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// writer owns the writing connection. All that wait when a transaction begins
+// go into it together and are answered when its one fsync is done; those that
+// come meanwhile make up the next.
+type writer struct {
+	path string
+	busy time.Duration
+	conn *sqlite.Conn
+	ops  chan *op
+
+	mu     sync.RWMutex // held for reading while sending on ops
+	closed bool
+	ended  chan struct{}
+	err    error // of closing
+}
+
+// op is one call of DB.write.
+type op struct {
+	ctx  context.Context
+	fn   func(c *sqlite.Conn) error
+	err  error
+	done chan struct{}
+}
+
+const (
+	// maxGroup bounds a transaction, and so the wait of the first in it.
+	maxGroup = 512
+	// WAL sizes in bytes: from the first on it is folded into the file when
+	// nothing waits, from the second on at once.
+	walSoft = 4 << 20
+	walHard = 64 << 20
+)
+
+func startWriter(conn *sqlite.Conn, path string, busy time.Duration) *writer {
+	w := &writer{path: path, busy: busy, conn: conn, ops: make(chan *op, maxGroup), ended: make(chan struct{})}
+	go w.run()
+	return w
+}
+
+func (w *writer) do(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{ctx: ctx, fn: fn, done: make(chan struct{})}
+	w.mu.RLock()
+	if w.closed {
+		w.mu.RUnlock()
+		return unavailable(errClosed)
+	}
+	select {
+	case w.ops <- o:
+		w.mu.RUnlock()
+	case <-ctx.Done():
+		w.mu.RUnlock()
+		return ctx.Err()
+	}
+	<-o.done
+	return o.err
+}
+
+func (w *writer) close() error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.ops)
+	}
+	w.mu.Unlock()
+	<-w.ended
+	return w.err
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	group := make([]*op, 0, maxGroup)
+	for first := range w.ops {
+		group = append(group[:0], first)
+		group = w.gather(group)
+		w.commit(group)
+		w.checkpoint(len(w.ops) == 0)
+	}
+	w.err = errors.Join(
+		sqlitex.ExecuteTransient(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)", nil),
+		w.conn.Close(),
+	)
+}
+
+func (w *writer) gather(group []*op) []*op {
+	for len(group) < maxGroup {
+		select {
+		case o, ok := <-w.ops:
+			if !ok {
+				return group
+			}
+			group = append(group, o)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit runs a group in one transaction and tells each its outcome.
+func (w *writer) commit(group []*op) {
+	err := w.exec("BEGIN IMMEDIATE")
+	if err == nil {
+		for i := 0; i < len(group) && err == nil; i++ {
+			err = w.apply(group[i], len(group) > 1)
+		}
+		if err == nil {
+			err = w.exec("COMMIT")
+		}
+		if err != nil && !w.conn.AutocommitEnabled() {
+			// The error that counts is the first one.
+			_ = w.exec("ROLLBACK")
+		}
+	}
+	for _, o := range group {
+		if err != nil && o.err == nil {
+			o.err = faulty(err)
+		}
+		close(o.done)
+	}
+}
+
+// apply runs one op; its own failure is kept in it and undone. The error
+// returned is one that ends the whole transaction.
+func (w *writer) apply(o *op, shared bool) error {
+	if o.err = o.ctx.Err(); o.err != nil {
+		return nil
+	}
+	if !shared {
+		if err := w.call(o); err != nil {
+			o.err = faulty(err)
+			return err
+		}
+		return nil
+	}
+	if err := w.exec("SAVEPOINT op"); err != nil {
+		return err
+	}
+	if err := w.call(o); err != nil {
+		o.err = faulty(err)
+		if w.conn.AutocommitEnabled() {
+			return err // SQLite rolled the whole transaction back
+		}
+		if err := w.exec("ROLLBACK TO op"); err != nil {
+			return err
+		}
+	}
+	return w.exec("RELEASE op")
+}
+
+// call runs fn; a panic in it is its error.
+func (w *writer) call(o *op) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a write: %v", p)
+		}
+	}()
+	return o.fn(w.conn)
+}
+
+func (w *writer) exec(statement string) error {
+	s, err := w.conn.Prepare(statement)
+	if err != nil {
+		return err
+	}
+	_, err = s.Step()
+	return errors.Join(err, s.Reset())
+}
+
+// checkpoint folds the log into the file. It is done here, between
+// transactions, since a log that is written without pause could never be begun
+// anew from outside. Its failure loses nothing: the next one does its work.
+func (w *writer) checkpoint(idle bool) {
+	info, err := os.Stat(w.path + "-wal")
+	if err != nil || info.Size() < walSoft || (!idle && info.Size() < walHard) {
+		return
+	}
+	w.conn.SetBusyTimeout(50 * time.Millisecond)
+	defer w.conn.SetBusyTimeout(w.busy)
+	_ = w.exec("PRAGMA wal_checkpoint(RESTART)")
+}
