@@ -52,7 +52,7 @@ func (id ID) Time() time.Time { return time.UnixMilli(int64(id) >> 21).UTC() }
 // Event is a click as it is kept. Text that is not known is "".
 type Event struct {
 	ID       ID
-	Sequence uint64 // in the log it came from
+	Sequence uint64 // in the log it came from; not kept
 	Time     time.Time
 	Link     link.ID
 	Owner    account.ID // of the link; 0: nobody

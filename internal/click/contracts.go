@@ -53,7 +53,9 @@ type Sink interface {
 	// Add counts the events whose Sequence is above the position stored for
 	// the batch's log, keeps them, and makes b.Through that position; all of
 	// it or nothing, durable when it returns nil. So the same batch twice, or
-	// one that overlaps with the last, counts nothing twice.
+	// one that overlaps with the last, counts nothing twice; a position never
+	// goes back. Of two clicks with one ID, which two logs may draw, the later
+	// one gets the next free ID of its millisecond.
 	Add(ctx context.Context, b Batch) error
 	// Position gives the position stored for a log, 0 if there is none.
 	Position(ctx context.Context, log LogID) (uint64, error)
@@ -92,7 +94,7 @@ type Query struct {
 	Kinds KindSet
 	// Filters are all to hold.
 	Filters []Filter
-	// Top bounds each list of the report.
+	// Top bounds each list of the report; 0 does not.
 	Top int
 }
 

@@ -18,7 +18,8 @@ type Report struct {
 	// Series has a bucket for every interval between From and To, also where
 	// nothing was clicked.
 	Series []Bucket
-	// ByDay and ByHour hold only buckets with clicks, oldest first.
+	// ByDay and ByHour hold only buckets with clicks, oldest first; they do not
+	// tell visitors apart.
 	ByDay, ByHour []Bucket
 	// Top holds a list for each of Dimensions.
 	Top map[Dimension][]Count
