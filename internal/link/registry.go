@@ -1,0 +1,213 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kurz/internal/account"
+	"kurz/internal/fault"
+)
+
+// Settings are what a Registry works with and by. All but Changed and Warn are
+// needed.
+type Settings struct {
+	Store   Store
+	Codes   Codes
+	IDs     *IDs
+	Domains *Domains
+	Policy  Policy
+	// CodeLength is that of generated codes, unless a creation names another.
+	CodeLength int
+	// AnonymousCreate lets people without a key make links.
+	AnonymousCreate bool
+	Now             func() time.Time
+	// Changed is told what a link became, after that is durable and before the
+	// caller hears of it.
+	Changed func(ctx context.Context, c Change)
+	// Warn is told what the operator should know: a message and pairs of key
+	// and value.
+	Warn func(msg string, args ...any)
+}
+
+// Change says what a link became.
+type Change struct {
+	Key   Key
+	Route Route
+}
+
+// Registry holds the rules under which links are made, read and changed. The
+// API, the command line and bulk jobs all go through it. It is safe for
+// concurrent use.
+type Registry struct{ s Settings }
+
+// NewRegistry makes a Registry.
+func NewRegistry(s Settings) *Registry {
+	if s.Changed == nil {
+		s.Changed = func(context.Context, Change) {}
+	}
+	if s.Warn == nil {
+		s.Warn = func(string, ...any) {}
+	}
+	return &Registry{s}
+}
+
+// draws is how often a code is drawn at one length before the next length.
+const draws = 5
+
+// Create makes a link, or gives the one that stands in for it (see Outcome).
+// What the creation asks wrongly is reported all at once, as
+// fault.ValidationFailed with details, or as fault.InvalidURL where only the
+// destination is wrong. An alias that is taken is fault.AliasTaken.
+func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Link, Outcome, error) {
+	if a.Anonymous() && !r.s.AnonymousCreate {
+		return Link{}, 0, a.MayManage(0)
+	}
+	now := r.now()
+	l, err := r.draft(a, c, now)
+	if err != nil {
+		return Link{}, 0, err
+	}
+	n := New{Link: l, At: now}
+	switch {
+	case c.ContentID != "":
+		n.Match = MatchContent
+	case c.FindExisting:
+		n.Match = MatchDestination
+	}
+	l, outcome, err := r.insert(ctx, n, c.CodeLength)
+	if err == nil && outcome == Inserted {
+		r.s.Changed(ctx, Change{l.Key, l.Route()})
+	}
+	return l, outcome, err
+}
+
+// insert stores a link under its alias, or under codes drawn until one is free.
+func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome, error) {
+	if length == 0 {
+		length = r.s.CodeLength
+	}
+	for attempt := 0; ; attempt++ {
+		if attempt > 0 && attempt%draws == 0 && !n.Link.Alias {
+			if length == MaxGeneratedCode {
+				return Link{}, 0, errors.New("no free code found")
+			}
+			length++
+			r.s.Warn("short codes of this length are running out: raise KURZ_CODE_LENGTH", "length", length-1)
+		}
+		var err error
+		if n.Link.ID, err = r.s.IDs.Next(); err != nil {
+			return Link{}, 0, err
+		}
+		if !n.Link.Alias {
+			if n.Link.Code, err = r.s.Codes.Next(attempt, length); err != nil {
+				return Link{}, 0, err
+			}
+		}
+		l, outcome, err := r.s.Store.Insert(ctx, n)
+		switch {
+		case errors.Is(err, ErrIDTaken):
+			if attempt > 100 {
+				return Link{}, 0, err
+			}
+		case fault.Is(err, fault.AliasTaken) && !n.Link.Alias:
+		default:
+			return l, outcome, err
+		}
+	}
+}
+
+// Get reads a link for someone who may manage it.
+func (r *Registry) Get(ctx context.Context, a account.Actor, k Key) (Link, error) {
+	if err := identified(a); err != nil {
+		return Link{}, err
+	}
+	l, err := r.s.Store.Get(ctx, k)
+	if err != nil {
+		return Link{}, err
+	}
+	if err := a.MayManage(l.Owner); err != nil {
+		return Link{}, err
+	}
+	return l, nil
+}
+
+// Peek reads a link for anyone: what a preview shows of it is public.
+func (r *Registry) Peek(ctx context.Context, k Key) (Link, error) {
+	return r.s.Store.Get(ctx, k)
+}
+
+// Page lists links: an admin's query may be about everybody's, anyone else's
+// is about their own.
+func (r *Registry) Page(ctx context.Context, a account.Actor, q Query) ([]Link, Cursor, error) {
+	if err := identified(a); err != nil {
+		return nil, Cursor{}, err
+	}
+	if !a.IsAdmin() {
+		q.Owner = a.User
+	}
+	q.Now = r.now()
+	return r.s.Store.Page(ctx, q)
+}
+
+// Update changes a link. Unless ifVersion is 0, the link must still have that
+// version, else fault.PreconditionFailed. A patch that changes nothing leaves
+// the version as it is.
+func (r *Registry) Update(ctx context.Context, a account.Actor, k Key, p Patch, ifVersion int64) (Link, error) {
+	return r.change(ctx, a, k, ifVersion, func(l *Link, now time.Time) error {
+		return r.apply(l, p, now)
+	})
+}
+
+// Revoke takes a link down now. Doing it again changes nothing.
+func (r *Registry) Revoke(ctx context.Context, a account.Actor, k Key) error {
+	_, err := r.change(ctx, a, k, 0, func(l *Link, now time.Time) error {
+		if l.Status(now) != Revoked {
+			l.RevokedAt = now
+		}
+		return nil
+	})
+	return err
+}
+
+// change reads a link, changes it and stores it, again from the start where
+// someone else was faster and no version was asked for.
+func (r *Registry) change(ctx context.Context, a account.Actor, k Key, ifVersion int64, edit func(*Link, time.Time) error) (Link, error) {
+	for attempt := 0; ; attempt++ {
+		old, err := r.Get(ctx, a, k)
+		if err != nil {
+			return Link{}, err
+		}
+		if ifVersion != 0 && old.Version != ifVersion {
+			return Link{}, fault.New(fault.PreconditionFailed, "The link was changed meanwhile: read it again and repeat the change")
+		}
+		l, now := old.clone(), r.now()
+		if err := edit(&l, now); err != nil {
+			return Link{}, err
+		}
+		if l.equal(&old) {
+			return old, nil
+		}
+		l.UpdatedAt = now
+		changed, err := r.s.Store.Update(ctx, l)
+		switch {
+		case err == nil:
+			r.s.Changed(ctx, Change{changed.Key, changed.Route()})
+			return changed, nil
+		case fault.Is(err, fault.PreconditionFailed) && ifVersion == 0 && attempt < 20:
+		default:
+			return Link{}, err
+		}
+	}
+}
+
+func (r *Registry) now() time.Time { return r.s.Now().UTC().Truncate(time.Millisecond) }
+
+// identified gives fault.Unauthorized for an anonymous actor, before anything
+// is looked up: whoever has no key does not learn what exists.
+func identified(a account.Actor) error {
+	if a.Anonymous() {
+		return a.MayManage(0)
+	}
+	return nil
+}
