@@ -46,6 +46,8 @@ func Table() []Line {
 		{Path: "client", Kind: Outside},
 		{Path: "e2e", Kind: Outside, TestUses: []string{"zombiezen.com/go/sqlite"}},
 		{Path: "bench", Kind: Outside},
+		{Path: "test/program", Kind: Outside},
+		{Path: "test/wire", Kind: Outside},
 	}
 }
 

@@ -1,0 +1,79 @@
+# kurz: everything a developer types. `make` alone lists it.
+
+GO       ?= go
+FUZZTIME ?= 3s
+KILLS    ?= 20
+COVER    := link click journal redirect ratelimit idempotency
+
+# Tools, pinned here: they are run from the module cache, never installed, and
+# their dependencies stay out of go.mod.
+GOFUMPT     := $(GO) run mvdan.cc/gofumpt@v0.12.0
+GOLANGCI    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race check arch fuzz bench cover lint vet fmt fmt-check generate e2e kill vuln clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/kurz, static and without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/kurz ./cmd/kurz
+
+run: ## run the server on http://localhost:8080
+	$(GO) run ./cmd/kurz serve
+
+test: ## run every test; whatever they need is set up by itself
+	@./test/needs
+	$(GO) test ./...
+
+race: ## run every test with the race detector, in random order
+	@./test/needs
+	$(GO) test -race -shuffle=on ./...
+
+check: fmt-check vet lint arch test fuzz vuln ## everything a change must pass
+	@echo "check: passed"
+
+arch: ## check who imports whom (ARCHITECTURE.md)
+	$(GO) test -run 'TestRules' ./internal/arch
+
+fuzz: ## fuzz every target for FUZZTIME (3s) each
+	./test/fuzz $(FUZZTIME)
+
+bench: ## measure the numbers kurz promises, nginx beside it; writes docs/benchmarks.md
+	$(GO) run ./bench
+
+cover: ## coverage of the packages that must have 90 % and of the rest
+	./test/cover $(COVER)
+
+lint: ## run the linters of .golangci.yml
+	$(GOLANGCI) run ./...
+
+vet: ## run go vet
+	$(GO) vet ./...
+
+fmt: ## format every file
+	$(GOFUMPT) -l -w .
+
+fmt-check: ## fail where a file is not formatted
+	@files=$$($(GOFUMPT) -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted (make fmt):"; echo "$$files"; exit 1; fi
+
+generate: ## write what is generated: the reference of settings
+	$(GO) generate ./...
+
+e2e: ## run the black-box tests against the real program, told one by one
+	$(GO) test -count=1 -v ./e2e
+
+kill: ## kill -9 under load, KILLS (20) times, and count what was lost
+	KURZ_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 60m -run 'TestKill' ./e2e
+
+vuln: ## look for known vulnerabilities, where the database can be reached
+	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/modules.json 2>/dev/null; then \
+		$(GOVULNCHECK) ./...; \
+	else \
+		echo "vuln: skipped: https://vuln.go.dev cannot be reached from here"; \
+	fi
+
+clean: ## remove what was built
+	rm -rf bin
