@@ -1,0 +1,158 @@
+package redirect
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"kurz/internal/fault"
+	"kurz/internal/link"
+)
+
+// Changed takes in that a link was made or changed. When it returns, no later
+// Resolve on this node gives what was before, and the shared cache, if it
+// could be told, doesn't either. It is called after the change is durable.
+func (r *Resolver) Changed(ctx context.Context, c link.Change) {
+	r.count.changes.Add(1)
+	route := c.Route
+	route.LoadedAt = r.s.Now()
+	r.take(ctx, c.Key, &route)
+	if r.s.Shared != nil {
+		if err := r.s.Shared.Forget(ctx, c.Key, route.Version); err != nil {
+			r.noteShared(err)
+			r.s.Logger.Warn("shared cache not told of a changed link", "error", err)
+		}
+	}
+}
+
+// take calls off the key's look-up and puts a newer route in memory.
+func (r *Resolver) take(ctx context.Context, k link.Key, route *link.Route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.flights, k)
+	if err := r.s.Memory.Put(ctx, k, route); err != nil {
+		// What can't be replaced must at least go.
+		_ = r.s.Memory.Forget(ctx, k, route.Version)
+	}
+}
+
+// Watch brings in what other processes change until ctx ends: it asks the
+// store every PollInterval. A store that can't be asked is asked again. Routes
+// read before its first answer may have missed a change, and are refreshed.
+func (r *Resolver) Watch(ctx context.Context) error {
+	mark, failing := int64(-1), false
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		next, more, err := r.poll(ctx, mark)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			r.s.Logger.Warn("changes made by other processes can't be read", "error", err)
+		case err == nil && failing:
+			r.s.Logger.Info("changes made by other processes are read again")
+		}
+		failing = err != nil
+		wait := r.s.PollInterval
+		if err == nil {
+			mark = next
+			if more {
+				wait = 0
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+// poll takes in the changes after mark. If one of them can't be, the mark
+// stays and all are taken in again.
+func (r *Resolver) poll(ctx context.Context, mark int64) (next int64, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(r.s.LoadTime, r.s.PollInterval))
+	defer cancel()
+	keys, next, err := r.s.Store.Changes(ctx, mark)
+	if err != nil {
+		return mark, false, err
+	}
+	if mark < 0 {
+		r.watching.Store(r.s.Now().UnixNano())
+	}
+	for _, k := range keys {
+		if err := r.follow(ctx, k); err != nil {
+			return mark, false, err
+		}
+	}
+	return next, len(keys) >= changesPage, nil
+}
+
+// changesPage is how many keys link.Store.Changes gives at most.
+const changesPage = 1000
+
+// follow takes in that another process may have changed a key.
+func (r *Resolver) follow(ctx context.Context, k link.Key) error {
+	r.mu.Lock()
+	delete(r.flights, k)
+	r.mu.Unlock()
+	// Only what is in memory, and what is on its way there, can be old.
+	known, ok, err := r.s.Memory.Get(ctx, k)
+	if err != nil || !ok {
+		return nil
+	}
+	route := link.Missing(r.s.Now())
+	found, err := r.s.Store.Route(ctx, k)
+	switch {
+	case err == nil:
+		found.LoadedAt, route = route.LoadedAt, found
+	case !fault.Is(err, fault.URLNotFound):
+		return err
+	}
+	if route.Version == known.Version {
+		return nil
+	}
+	r.count.changes.Add(1)
+	if route.Version == 0 {
+		return r.s.Memory.Forget(ctx, k, known.Version+1)
+	}
+	r.take(ctx, k, &route)
+	return nil
+}
+
+// counters are what Stats tells.
+type counters struct {
+	hits, absent, misses, shared, sharedErrors atomic.Uint64
+	loads, errors, refused, refreshes, changes atomic.Uint64
+}
+
+// Stats counts since the start.
+type Stats struct {
+	Hits         uint64 // links found in memory
+	Absent       uint64 // "no such link" found in memory
+	Misses       uint64 // not found in memory
+	Shared       uint64 // found in the shared cache
+	SharedErrors uint64
+	Loads        uint64 // look-ups in the store
+	LoadErrors   uint64
+	Refused      uint64 // look-ups not begun, as too many were under way
+	Refreshes    uint64
+	Changes      uint64 // made by this process, or followed
+	Loading      int    // look-ups under way now
+}
+
+// Stats gives a snapshot; its numbers may be a request or two apart.
+func (r *Resolver) Stats() Stats {
+	r.mu.Lock()
+	loading := r.loading
+	r.mu.Unlock()
+	c := &r.count
+	return Stats{
+		Hits: c.hits.Load(), Absent: c.absent.Load(), Misses: c.misses.Load(),
+		Shared: c.shared.Load(), SharedErrors: c.sharedErrors.Load(),
+		Loads: c.loads.Load(), LoadErrors: c.errors.Load(), Refused: c.refused.Load(),
+		Refreshes: c.refreshes.Load(), Changes: c.changes.Load(), Loading: loading,
+	}
+}
