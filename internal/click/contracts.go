@@ -2,6 +2,7 @@ package click
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"kurz/internal/account"
@@ -48,10 +49,33 @@ type Batch struct {
 	Events  []Event
 }
 
+// Above gives the events that a Sink with this position has not counted. An
+// event beyond Through is an error: it would be counted again.
+func (b *Batch) Above(position uint64) ([]Event, error) {
+	counted := 0
+	for i := range b.Events {
+		if s := b.Events[i].Sequence; s > b.Through {
+			return nil, fmt.Errorf("batch through %d has event %d", b.Through, s)
+		} else if s <= position {
+			counted++
+		}
+	}
+	if counted == 0 {
+		return b.Events, nil
+	}
+	above := make([]Event, 0, len(b.Events)-counted)
+	for i := range b.Events {
+		if b.Events[i].Sequence > position {
+			above = append(above, b.Events[i])
+		}
+	}
+	return above, nil
+}
+
 // Sink counts clicks. It may block and is called by one goroutine a log.
 type Sink interface {
 	// Add counts the events whose Sequence is above the position stored for
-	// the batch's log, keeps them, and makes b.Through that position; all of
+	// the batch's log (see Batch.Above), keeps them, and makes b.Through that position; all of
 	// it or nothing, durable when it returns nil. So the same batch twice, or
 	// one that overlaps with the last, counts nothing twice; a position never
 	// goes back. Of two clicks with one ID, which two logs may draw, the later
@@ -71,7 +95,8 @@ type Reports interface {
 	Totals(ctx context.Context, links []link.ID) (map[link.ID]int64, error)
 	// Events gives single clicks, newest first, at most limit (1 to 500), with
 	// IDs below before, or the newest where before is 0, and the before of the
-	// next page, 0 at the end.
+	// next page, 0 at the end. Clicks that come while someone pages neither
+	// repeat nor hide others.
 	Events(ctx context.Context, q Query, before ID, limit int) (events []Event, next ID, err error)
 }
 

@@ -18,6 +18,9 @@ import (
 // ID names a job: "job_" and base 62.
 type ID string
 
+// MaxChunk is the size of the largest chunk, in bytes.
+const MaxChunk = 256 << 10
+
 // Status is where a job is.
 type Status string
 
@@ -78,25 +81,28 @@ type Letter struct {
 // Queue keeps jobs. All methods may block, are durable when they return nil,
 // and are safe for concurrent use. What is not there is fault.NotFound.
 type Queue interface {
-	// Add adds a job whose ID is free, else fault.AlreadyExists.
+	// Add adds a job whose ID is free, else fault.AlreadyExists, as Version 1.
 	Add(ctx context.Context, j Job) error
 	// Get reads a job.
 	Get(ctx context.Context, id ID) (Job, error)
-	// PutChunk stores chunk n of a job's input, from 0, of at most 256 KiB; the
-	// same n again replaces it.
+	// PutChunk stores chunk n of a job's input, from 0, of at most MaxChunk
+	// bytes, else fault.PayloadTooLarge; the same n again replaces it. It
+	// leaves the job itself as it is.
 	PutChunk(ctx context.Context, id ID, n int, data []byte) error
 	// Chunk reads chunk n.
 	Chunk(ctx context.Context, id ID, n int) ([]byte, error)
 	// Acquire leases the oldest job of a kind that is Queued, or Running with a
-	// lease that has ended, and whose NotBefore has come; it makes it Running.
+	// lease that has ended, and whose NotBefore has come. It makes it Running,
+	// counts the attempt and sets StartedAt with the first one.
 	// fault.NotFound if there is none. Of parallel calls one gets a job.
 	Acquire(ctx context.Context, kind, holder string, now time.Time, lease time.Duration) (Lease, error)
 	// Save replaces the job if its stored version is j.Version, makes it
 	// j.Version+1 and gives it back, adds letters (those of a row replace
 	// earlier ones of that row) and sets the lease to end at until; all of it
-	// or nothing. Another version is fault.PreconditionFailed: someone else
-	// has the job or has cancelled it.
+	// or nothing. Kind, Owner and CreatedAt stay what they were. Another
+	// version is fault.PreconditionFailed: someone else has the job or has
+	// cancelled it.
 	Save(ctx context.Context, j Job, letters []Letter, until time.Time) (Job, error)
-	// Letters gives a page of dead letters with rows above after, by row.
+	// Letters gives at most limit dead letters with rows above after, by row.
 	Letters(ctx context.Context, id ID, after int64, limit int) ([]Letter, error)
 }
