@@ -43,11 +43,20 @@ type ID int64
 
 // NewID gives the ID of the click with this time and sequence.
 func NewID(t time.Time, sequence uint64) ID {
-	return ID(t.UnixMilli()<<21 | int64(sequence&(1<<21-1)))
+	return ID(t.UnixMilli()<<idTimeShift | int64(sequence&(1<<idTimeShift-1)))
+}
+
+const idTimeShift = 21
+
+// Next gives the ID to try when another click has this one: the next of its
+// millisecond, after the last the first.
+func (id ID) Next() ID {
+	const low = 1<<idTimeShift - 1
+	return id&^low | (id+1)&low
 }
 
 // Time gives the click's time, to the millisecond.
-func (id ID) Time() time.Time { return time.UnixMilli(int64(id) >> 21).UTC() }
+func (id ID) Time() time.Time { return time.UnixMilli(int64(id) >> idTimeShift).UTC() }
 
 // Event is a click as it is kept. Text that is not known is "".
 type Event struct {

@@ -16,11 +16,11 @@ import (
 // Jobs is a job.Queue.
 type Jobs struct {
 	mu   sync.Mutex
-	jobs map[job.ID]*queued
+	jobs map[job.ID]*heldJob
 }
 
-// queued is a job with all that belongs to it.
-type queued struct {
+// heldJob is a job with all that belongs to it.
+type heldJob struct {
 	job         job.Job
 	leasedUntil time.Time
 	chunks      map[int][]byte
@@ -28,7 +28,7 @@ type queued struct {
 }
 
 // NewJobs makes an empty queue.
-func NewJobs() *Jobs { return &Jobs{jobs: map[job.ID]*queued{}} }
+func NewJobs() *Jobs { return &Jobs{jobs: map[job.ID]*heldJob{}} }
 
 // Add implements job.Queue.
 func (s *Jobs) Add(ctx context.Context, j job.Job) error {
@@ -42,13 +42,13 @@ func (s *Jobs) Add(ctx context.Context, j job.Job) error {
 	}
 	j = cloneJob(j)
 	j.Version = 1
-	s.jobs[j.ID] = &queued{job: j, chunks: map[int][]byte{}, letters: map[int64]job.Letter{}}
+	s.jobs[j.ID] = &heldJob{job: j, chunks: map[int][]byte{}, letters: map[int64]job.Letter{}}
 	return nil
 }
 
 // Get implements job.Queue.
 func (s *Jobs) Get(ctx context.Context, id job.ID) (j job.Job, err error) {
-	err = s.with(ctx, id, func(q *queued) error {
+	err = s.with(ctx, id, func(q *heldJob) error {
 		j = cloneJob(q.job)
 		return nil
 	})
@@ -57,7 +57,7 @@ func (s *Jobs) Get(ctx context.Context, id job.ID) (j job.Job, err error) {
 
 // PutChunk implements job.Queue.
 func (s *Jobs) PutChunk(ctx context.Context, id job.ID, n int, data []byte) error {
-	return s.with(ctx, id, func(q *queued) error {
+	return s.with(ctx, id, func(q *heldJob) error {
 		if len(data) > job.MaxChunk {
 			return fault.New(fault.PayloadTooLarge, "A chunk has at most %d bytes", job.MaxChunk)
 		}
@@ -68,7 +68,7 @@ func (s *Jobs) PutChunk(ctx context.Context, id job.ID, n int, data []byte) erro
 
 // Chunk implements job.Queue.
 func (s *Jobs) Chunk(ctx context.Context, id job.ID, n int) (data []byte, err error) {
-	err = s.with(ctx, id, func(q *queued) error {
+	err = s.with(ctx, id, func(q *heldJob) error {
 		d, ok := q.chunks[n]
 		if !ok {
 			return fault.New(fault.NotFound, "Job %s has no chunk %d", id, n)
@@ -86,7 +86,7 @@ func (s *Jobs) Acquire(ctx context.Context, kind, holder string, now time.Time, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var oldest *queued
+	var oldest *heldJob
 	for _, q := range s.jobs {
 		if q.ready(kind, now) && (oldest == nil || q.before(oldest)) {
 			oldest = q
@@ -106,18 +106,18 @@ func (s *Jobs) Acquire(ctx context.Context, kind, holder string, now time.Time, 
 	return job.Lease{Job: cloneJob(*j), Holder: holder, Until: oldest.leasedUntil}, nil
 }
 
-func (q *queued) ready(kind string, now time.Time) bool {
+func (q *heldJob) ready(kind string, now time.Time) bool {
 	return q.job.Kind == kind && !now.Before(q.job.NotBefore) &&
 		(q.job.Status == job.Queued || q.job.Status == job.Running && !now.Before(q.leasedUntil))
 }
 
-func (q *queued) before(other *queued) bool {
+func (q *heldJob) before(other *heldJob) bool {
 	return cmp.Or(q.job.CreatedAt.Compare(other.job.CreatedAt), cmp.Compare(q.job.ID, other.job.ID)) < 0
 }
 
 // Save implements job.Queue. ID, Kind, Owner and CreatedAt stay what they were.
 func (s *Jobs) Save(ctx context.Context, j job.Job, letters []job.Letter, until time.Time) (saved job.Job, err error) {
-	err = s.with(ctx, j.ID, func(q *queued) error {
+	err = s.with(ctx, j.ID, func(q *heldJob) error {
 		if q.job.Version != j.Version {
 			return fault.New(fault.PreconditionFailed, "Job %s was changed by someone else", j.ID)
 		}
@@ -136,7 +136,7 @@ func (s *Jobs) Save(ctx context.Context, j job.Job, letters []job.Letter, until 
 
 // Letters implements job.Queue.
 func (s *Jobs) Letters(ctx context.Context, id job.ID, after int64, limit int) (letters []job.Letter, err error) {
-	err = s.with(ctx, id, func(q *queued) error {
+	err = s.with(ctx, id, func(q *heldJob) error {
 		for _, row := range slices.Sorted(maps.Keys(q.letters)) {
 			if row > after && len(letters) < limit {
 				l := q.letters[row]
@@ -150,7 +150,7 @@ func (s *Jobs) Letters(ctx context.Context, id job.ID, after int64, limit int) (
 }
 
 // with calls fn with the job, alone.
-func (s *Jobs) with(ctx context.Context, id job.ID, fn func(q *queued) error) error {
+func (s *Jobs) with(ctx context.Context, id job.ID, fn func(q *heldJob) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
