@@ -84,12 +84,22 @@ func MethodNotAllowed(allowed ...string) error {
 // error is logged and the connection cut with http.ErrAbortHandler, so that no
 // client takes the part for the whole.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	rec := recordOf(r.Context())
 	f := faultOf(r, err)
-	rec.note(f.Code, err)
-	if rec.written() {
-		panic(http.ErrAbortHandler)
+	id := w.Header().Get("X-Request-Id")
+	if rec := recordOf(r.Context()); rec != nil {
+		id, rec.code = rec.id, f.Code
+		if rec.edge != nil {
+			rec.edge.cause(rec, r, f, err)
+		}
+		if rec.written() {
+			panic(http.ErrAbortHandler)
+		}
 	}
+	writeFault(w, r, id, f, err)
+}
+
+// writeFault answers with a fault; err, if not nil, is what it came in.
+func writeFault(w http.ResponseWriter, r *http.Request, id string, f *fault.Error, err error) {
 	h := w.Header()
 	for _, name := range []string{
 		"Content-Length", "Content-Encoding", "Content-Disposition",
@@ -97,11 +107,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	} {
 		h.Del(name)
 	}
-	if m, ok := errors.AsType[methodError](err); ok && m.allow != "" {
+	if m, ok := errors.AsType[methodError](err); ok {
 		h.Set("Allow", m.allow)
 	}
-	page := wantsPage(r)
-	a := answerOf(f, Status(f.Code), rec.requestID(w), page)
+	a := answerOf(f, Status(f.Code), id, wantsPage(r))
 	for _, line := range a.header {
 		h.Set(line[0], line[1])
 	}

@@ -16,8 +16,9 @@ type record struct {
 	client netip.Addr
 	route  string
 	code   fault.Code // of the error it was answered with; "" for none
-	log    func(code fault.Code, err error)
+	edge   *Edge      // nil in tests of handlers
 	out    *writer
+	buf    [len(idPrefix) + idRandom]byte // scratch
 }
 
 type recordKey struct{}
@@ -65,29 +66,9 @@ func SetRoute(ctx context.Context, route string) {
 	}
 }
 
-// note keeps what the request was answered with, and logs what nobody is told.
-func (rec *record) note(code fault.Code, err error) {
-	if rec == nil {
-		return
-	}
-	rec.code = code
-	if rec.log != nil {
-		rec.log(code, err)
-	}
-}
-
 // written reports whether a part of an answer was sent.
 func (rec *record) written() bool {
-	return rec != nil && rec.out != nil && rec.out.status != 0
-}
-
-// requestID gives the record's id, or the one that already stands in the
-// answer's header.
-func (rec *record) requestID(w http.ResponseWriter) string {
-	if rec == nil {
-		return w.Header().Get("X-Request-Id")
-	}
-	return rec.id
+	return rec.out != nil && rec.out.status != 0
 }
 
 // maxRequestID is the longest id taken from a client.

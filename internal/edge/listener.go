@@ -1,0 +1,246 @@
+package edge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"kurz/internal/fault"
+)
+
+// Listen gives the sockets to serve on: those that systemd opened for this
+// process (sd_listen_fds(3); the environment that names them is unset, so that
+// no child takes them for its own), else one for addr, which is host:port or
+// "unix:" and a path. The error for a port in use or forbidden says what to do.
+func Listen(addr string) ([]net.Listener, error) {
+	listeners, err := activated()
+	if err != nil || len(listeners) > 0 {
+		return listeners, err
+	}
+	network, where := "tcp", addr
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, where = "unix", path
+		removeStale(path)
+	}
+	l, err := net.Listen(network, where)
+	switch {
+	case err == nil:
+		return []net.Listener{l}, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: the address is in use: stop the other program or choose another address with --listen", addr)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: not permitted: choose a port above 1023 with --listen, or grant CAP_NET_BIND_SERVICE", addr)
+	}
+	return nil, fmt.Errorf("listen on %s: %w", addr, err)
+}
+
+// removeStale removes a socket that nobody listens on any more.
+func removeStale(path string) {
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		// Somebody does; Listen says so.
+		_ = c.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		// Where this fails, so does Listen.
+		_ = os.Remove(path)
+	}
+}
+
+// firstActivated is the descriptor of the first socket that systemd passes.
+const firstActivated = 3
+
+// activated gives the sockets that systemd passed to this process, if any.
+func activated() ([]net.Listener, error) {
+	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, fmt.Errorf("unset %s: %w", name, err)
+		}
+	}
+	if pid == "" || count == "" || pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("LISTEN_FDS=%q is not a number of sockets", count)
+	}
+	var listeners []net.Listener
+	for fd := firstActivated; fd < firstActivated+n; fd++ {
+		f := os.NewFile(uintptr(fd), "socket from systemd")
+		if f == nil {
+			return nil, fmt.Errorf("socket %d from systemd is not open", fd)
+		}
+		// FileListener has a copy of its own.
+		l, err := net.FileListener(f)
+		_ = f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("socket %d from systemd: %w", fd, err)
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+// Notify tells systemd of a state such as "READY=1" (sd_notify(3)) on the
+// socket that NOTIFY_SOCKET names. Without a socket it does nothing.
+func Notify(socket, state string) error {
+	if socket == "" {
+		return nil
+	}
+	// Go, like systemd, writes an abstract socket's leading 0 as '@'.
+	c, err := net.Dial("unixgram", socket)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(c, state)
+	return errors.Join(err, c.Close())
+}
+
+// plain gives a listener whose connections answer malformed requests in JSON.
+func (e *Edge) plain(l net.Listener) net.Listener { return plainListener{l, e} }
+
+type plainListener struct {
+	net.Listener
+	edge *Edge
+}
+
+func (l plainListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, edge: l.edge}, nil
+}
+
+// tlsListener gives connections whose TLS handshake is done, so that those for
+// HTTP/1 can be wrapped; net/http would do the handshake itself, and finds
+// HTTP/2 only in a bare *tls.Conn.
+type tlsListener struct {
+	net.Listener
+	edge   *Edge
+	config *tls.Config
+	ready  chan accepted
+	close  func() error // once
+	closed chan struct{}
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+func (e *Edge) secure(raw net.Listener, config *tls.Config) net.Listener {
+	l := &tlsListener{
+		Listener: raw, edge: e, config: config,
+		ready: make(chan accepted), closed: make(chan struct{}),
+	}
+	l.close = sync.OnceValue(func() error {
+		close(l.closed)
+		return raw.Close()
+	})
+	go l.run()
+	return l
+}
+
+// run accepts until the listener is closed.
+func (l *tlsListener) run() {
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			go l.handshake(c)
+			continue
+		}
+		// net/http waits a little after a passing error before it asks again.
+		if !l.give(accepted{err: err}) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+	}
+}
+
+// give hands something to Accept; false if the listener was closed.
+func (l *tlsListener) give(a accepted) bool {
+	select {
+	case l.ready <- a:
+		return true
+	case <-l.closed:
+		return false
+	}
+}
+
+func (l *tlsListener) Accept() (net.Conn, error) {
+	select {
+	case a := <-l.ready:
+		return a.conn, a.err
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *tlsListener) Close() error { return l.close() }
+
+func (l *tlsListener) handshake(raw net.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.edge.s.Timeouts.Header)
+	defer cancel()
+	c := tls.Server(raw, l.config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		l.edge.refusePlain(err)
+		_ = raw.Close()
+		return
+	}
+	var done net.Conn
+	switch c.ConnectionState().NegotiatedProtocol {
+	case acme.ALPNProto: // the handshake was the proof
+		_ = c.Close()
+		return
+	case "h2":
+		done = c
+	default:
+		done = secureConn{&conn{Conn: c, edge: l.edge}, c}
+	}
+	if !l.give(accepted{conn: done}) {
+		_ = c.Close()
+	}
+}
+
+// lingering is for how long a connection that is refused is read on, so that
+// its answer isn't lost with a reset.
+const lingering = 500 * time.Millisecond
+
+// refusePlain answers a client that speaks HTTP without TLS.
+func (e *Edge) refusePlain(err error) {
+	bad, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || bad.Conn == nil || !looksLikeHTTP(bad.RecordHeader) {
+		return
+	}
+	c := &conn{Conn: bad.Conn, edge: e}
+	f := fault.New(fault.BadRequest, "This port speaks HTTPS: write https:// instead of http://")
+	// The deadlines bound it; a client that went away needs no answer.
+	_ = c.SetDeadline(time.Now().Add(lingering))
+	_, _ = c.Conn.Write(e.malformed(f, http.StatusBadRequest))
+	_ = c.CloseWrite()
+	_, _ = io.Copy(io.Discard, io.LimitReader(c, readLimit))
+}
+
+// looksLikeHTTP reports whether a TLS record's header is the beginning of a
+// request.
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET":
+		return true
+	}
+	return false
+}
