@@ -225,7 +225,10 @@ func TestPaths(t *testing.T) {
 		body string
 	}{
 		{"get", func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, "a/b"); return err }, "GET /api/v1/urls/a%2Fb", ""},
-		{"get on a domain", func(ctx context.Context, c *client.Client) error { _, err := c.On("s.example").Get(ctx, "abc"); return err }, "GET /api/v1/urls/abc?domain=s.example", ""},
+		{"get on a domain", func(ctx context.Context, c *client.Client) error {
+			_, err := c.On("s.example").Get(ctx, "abc")
+			return err
+		}, "GET /api/v1/urls/abc?domain=s.example", ""},
 		{"create on a domain", func(ctx context.Context, c *client.Client) error {
 			_, err := c.On("s.example").Shorten(ctx, "x")
 			return err
@@ -239,7 +242,10 @@ func TestPaths(t *testing.T) {
 			_, err := c.Stats(ctx, "abc", client.Stats{From: time.Unix(0, 0), Interval: "day", TimeZone: "UTC", Kind: "all", Top: 3, Filters: url.Values{"country": {"DE", "FR"}}})
 			return err
 		}, "GET /api/v1/urls/abc/stats?country=DE&country=FR&from=1970-01-01T00%3A00%3A00Z&interval=day&kind=all&top=3&tz=UTC", ""},
-		{"all stats", func(ctx context.Context, c *client.Client) error { _, err := c.AllStats(ctx, client.Stats{}); return err }, "GET /api/v1/stats", ""},
+		{"all stats", func(ctx context.Context, c *client.Client) error {
+			_, err := c.AllStats(ctx, client.Stats{})
+			return err
+		}, "GET /api/v1/stats", ""},
 		{"me", func(ctx context.Context, c *client.Client) error { _, err := c.Me(ctx); return err }, "GET /api/v1/me", ""},
 		{"create key", func(ctx context.Context, c *client.Client) error {
 			_, err := c.CreateKey(ctx, client.NewKey{Name: "ci"})

@@ -15,8 +15,9 @@ type Link struct {
 	ShortURL       string    `json:"short_url"`
 	Domain         string    `json:"domain"`
 	LongURL        string    `json:"long_url"`
-	Status         string    `json:"status"` // scheduled, active, expired or revoked
-	Clicks         int64     `json:"clicks"` // by people, ever
+	CustomAlias    string    `json:"custom_alias,omitempty"` // the code, where it was asked for
+	Status         string    `json:"status"`                 // scheduled, active, expired or revoked
+	Clicks         int64     `json:"clicks"`                 // by people, ever
 	Owner          string    `json:"owner,omitempty"`
 	Title          string    `json:"title"`
 	Notes          string    `json:"notes"`

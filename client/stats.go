@@ -24,27 +24,30 @@ type Stats struct {
 
 // Report is what statistics say of a span of time.
 type Report struct {
-	ShortCode        string     `json:"short_code,omitempty"`
-	From             time.Time  `json:"from"`
-	To               time.Time  `json:"to"`
-	TimeZone         string     `json:"time_zone"`
-	Interval         string     `json:"interval"`
-	TotalClicks      int64      `json:"total_clicks"`
-	UniqueVisitors   int64      `json:"unique_visitors"`
-	BotClicks        int64      `json:"bot_clicks"`
-	QRScans          int64      `json:"qr_scans"`
-	LastClickedAt    *time.Time `json:"last_clicked_at"`
-	Series           []Bucket   `json:"series"`
-	ClicksByDay      []Day      `json:"clicks_by_day"`
-	ClicksByHour     []Hour     `json:"clicks_by_hour"`
-	TopReferrers     []Count    `json:"top_referrers"`
-	TopCountries     []Count    `json:"top_countries"`
-	TopCities        []Count    `json:"top_cities"`
-	Devices          []Count    `json:"devices"`
-	Browsers         []Count    `json:"browsers"`
-	OperatingSystems []Count    `json:"operating_systems"`
-	Languages        []Count    `json:"languages"`
-	UTMCampaigns     []Count    `json:"utm_campaigns"`
+	ShortCode      string    `json:"short_code,omitempty"`
+	From           time.Time `json:"from"`
+	To             time.Time `json:"to"`
+	TimeZone       string    `json:"time_zone"`
+	Interval       string    `json:"interval"`
+	TotalClicks    int64     `json:"total_clicks"`
+	UniqueVisitors int64     `json:"unique_visitors"`
+	// UniqueVisitorsPeriod is within what visitors are told apart: day, week,
+	// month or ever.
+	UniqueVisitorsPeriod string     `json:"unique_visitors_period"`
+	BotClicks            int64      `json:"bot_clicks"`
+	QRScans              int64      `json:"qr_scans"`
+	LastClickedAt        *time.Time `json:"last_clicked_at"`
+	Series               []Bucket   `json:"series"`
+	ClicksByDay          []Day      `json:"clicks_by_day"`
+	ClicksByHour         []Hour     `json:"clicks_by_hour"`
+	TopReferrers         []Count    `json:"top_referrers"`
+	TopCountries         []Count    `json:"top_countries"`
+	TopCities            []Count    `json:"top_cities"`
+	Devices              []Count    `json:"devices"`
+	Browsers             []Count    `json:"browsers"`
+	OperatingSystems     []Count    `json:"operating_systems"`
+	Languages            []Count    `json:"languages"`
+	UTMCampaigns         []Count    `json:"utm_campaigns"`
 }
 
 // Bucket counts within one interval of the series.
@@ -121,11 +124,11 @@ func (s *Stats) query() url.Values {
 
 // User is the caller.
 type User struct {
-	ID        string    `json:"id"`
-	Email     string    `json:"email"`
-	Role      string    `json:"role"`
-	Tier      string    `json:"tier"`
-	CreatedAt time.Time `json:"created_at,omitzero"`
+	ID    string `json:"id"`
+	Email string `json:"email"`
+	Role  string `json:"role"`
+	Tier  string `json:"tier"`
+	KeyID string `json:"key_id"` // of the key that asked
 }
 
 // Key is an API key.

@@ -3,7 +3,7 @@ package telemetry
 import (
 	"net/http"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,9 +21,15 @@ type Metrics struct {
 	limited   *prometheus.CounterVec
 	statuses  [600]string
 
-	// hot keeps the series of redirects, which a look-up by labels would make
-	// dearer than the rest of their counting.
-	hot sync.Map // string → prometheus.Counter
+	// hot keeps the series of redirects by status, since looking them up by
+	// labels would cost more than counting does.
+	hot [600]atomic.Pointer[series]
+}
+
+// series are what one redirect counts in.
+type series struct {
+	requests, results prometheus.Counter
+	durations         prometheus.Observer
 }
 
 // buckets are bounds in seconds from what a cached redirect takes to what
@@ -46,8 +52,8 @@ func NewMetrics(b Build) *Metrics {
 			Name: "kurz_redirects_total", Help: "Requests for short links, by what became of them.",
 		}, []string{"result"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kurz_rate_limited_total", Help: "Requests refused because a limit was reached, by limit.",
-		}, []string{"limit"}),
+			Name: "kurz_rate_limited_total", Help: "Requests refused because a limit was reached, by route.",
+		}, []string{"route"}),
 	}
 	for i := range m.statuses {
 		m.statuses[i] = strconv.Itoa(i)
@@ -64,30 +70,65 @@ func NewMetrics(b Build) *Metrics {
 	return m
 }
 
-// Request counts an answered request. The route is a pattern of the program's
-// own, never a path that was asked for.
+// redirectRoute is the route of requests for short links.
+const redirectRoute = "redirect"
+
+// Request counts an answered request. The route is a name of the program's own,
+// never a path that was asked for.
 func (m *Metrics) Request(route, method string, status int, took time.Duration) {
 	if status < 100 || status >= len(m.statuses) {
 		status = 0
 	}
-	m.requests.WithLabelValues(route, methodLabel(method), m.statuses[status]).Inc()
-	m.durations.WithLabelValues(route).Observe(took.Seconds())
-}
-
-// Redirect counts a request for a short link by its result, one of a closed
-// set such as "redirect", "absent" or "gone".
-func (m *Metrics) Redirect(result string) {
-	if c, ok := m.hot.Load(result); ok {
-		c.(prometheus.Counter).Inc() //nolint:forcetypeassert // nothing else is stored
-		return
+	if route == redirectRoute && method == http.MethodGet {
+		s := m.hot[status].Load()
+		if s == nil {
+			s = m.redirect(status)
+		}
+		s.requests.Inc()
+		s.results.Inc()
+		s.durations.Observe(took.Seconds())
+	} else {
+		m.requests.WithLabelValues(route, methodLabel(method), m.statuses[status]).Inc()
+		m.durations.WithLabelValues(route).Observe(took.Seconds())
+		if route == redirectRoute {
+			m.redirects.WithLabelValues(resultOf(status)).Inc()
+		}
 	}
-	c := m.redirects.WithLabelValues(result)
-	m.hot.Store(result, c)
-	c.Inc()
+	if status == http.StatusTooManyRequests {
+		m.limited.WithLabelValues(route).Inc()
+	}
 }
 
-// Limited counts a request that a limit refused, by the limit's name.
-func (m *Metrics) Limited(limit string) { m.limited.WithLabelValues(limit).Inc() }
+func (m *Metrics) redirect(status int) *series {
+	s := &series{
+		requests:  m.requests.WithLabelValues(redirectRoute, http.MethodGet, m.statuses[status]),
+		results:   m.redirects.WithLabelValues(resultOf(status)),
+		durations: m.durations.WithLabelValues(redirectRoute),
+	}
+	m.hot[status].Store(s)
+	return s
+}
+
+// resultOf tells what became of a request for a short link.
+func resultOf(status int) string {
+	switch {
+	case status >= 300 && status < 400:
+		return "redirected"
+	case status == http.StatusNotFound:
+		return "not_found"
+	case status == http.StatusGone:
+		return "gone"
+	case status == http.StatusUnprocessableEntity:
+		return "blocked"
+	case status == http.StatusTooManyRequests:
+		return "limited"
+	case status == http.StatusServiceUnavailable:
+		return "unavailable"
+	case status >= 400 && status < 500:
+		return "refused"
+	}
+	return "failed"
+}
 
 // Counter shows a count that read gives; the name ends in _total.
 func (m *Metrics) Counter(name, help string, read func() float64) {

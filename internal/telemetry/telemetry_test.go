@@ -28,9 +28,10 @@ func TestMetrics(t *testing.T) {
 	m := telemetry.NewMetrics(telemetry.Build{Version: "v1", Commit: "abc", GoVersion: "go1"})
 	m.Request("/api/v1/urls", "POST", 201, 2*time.Millisecond)
 	m.Request("/api/v1/urls", "BREW", 9999, time.Minute)
-	m.Redirect("redirect")
-	m.Redirect("redirect")
-	m.Limited("anonymous")
+	m.Request("redirect", "GET", 302, time.Millisecond)
+	m.Request("redirect", "GET", 301, time.Millisecond)
+	m.Request("redirect", "HEAD", 404, time.Millisecond)
+	m.Request("redirect", "GET", 429, time.Millisecond)
 	m.Counter("kurz_clicks_lost_total", "Lost.", func() float64 { return 3 })
 	m.Gauge("kurz_clicks_pending", "Pending.", func() float64 { return 4 })
 	got := scrape(t, m)
@@ -39,8 +40,12 @@ func TestMetrics(t *testing.T) {
 		`kurz_http_requests_total{method="other",route="/api/v1/urls",status="0"} 1`,
 		`kurz_http_request_duration_seconds_bucket{route="/api/v1/urls",le="0.0025"} 1`,
 		`kurz_http_request_duration_seconds_count{route="/api/v1/urls"} 2`,
-		`kurz_redirects_total{result="redirect"} 2`,
-		`kurz_rate_limited_total{limit="anonymous"} 1`,
+		`kurz_http_requests_total{method="GET",route="redirect",status="301"} 1`,
+		`kurz_http_request_duration_seconds_count{route="redirect"} 4`,
+		`kurz_redirects_total{result="redirected"} 2`,
+		`kurz_redirects_total{result="not_found"} 1`,
+		`kurz_redirects_total{result="limited"} 1`,
+		`kurz_rate_limited_total{route="redirect"} 1`,
 		`kurz_clicks_lost_total 3`,
 		`kurz_clicks_pending 4`,
 		`kurz_build_info{commit="abc",go_version="go1",version="v1"} 1`,
@@ -56,8 +61,8 @@ func TestMetrics(t *testing.T) {
 func TestCountingDoesNotAllocate(t *testing.T) {
 	m := telemetry.NewMetrics(telemetry.Build{})
 	n := testing.AllocsPerRun(1000, func() {
-		m.Redirect("redirect")
-		m.Request("/{code}", "GET", 302, time.Millisecond)
+		m.Request("redirect", "GET", 302, time.Millisecond)
+		m.Request("api", "POST", 201, time.Millisecond)
 	})
 	if n != 0 {
 		t.Errorf("%v allocations for a redirect", n)
