@@ -1,0 +1,103 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// need says what a route asks of the actor.
+type need uint8
+
+const (
+	// public routes look neither at the key nor at the query.
+	public need = iota
+	// optional routes take requests without a key; a bad key is refused.
+	optional
+	required
+)
+
+// route is one operation of the document.
+type route struct {
+	method string // a GET answers HEAD as well
+	// path may have one segment in braces, which stands for any.
+	path  string
+	auth  need
+	query []string // the parameters that are allowed
+	do    func(*API, *call) error
+}
+
+// routes lists every operation, as the document does.
+func routes() []route {
+	const urls = "/api/v1/urls"
+	domain := []string{"domain"}
+	events := append([]string{"from", "to", "tz", "kind"}, dimensionNames()...)
+	report := append([]string{"interval", "top"}, events...)
+	paging := []string{"limit", "cursor"}
+	with := func(more []string, lists ...[]string) []string {
+		return append(slices.Concat(lists...), more...)
+	}
+	listing := with([]string{"q", "tag", "status", "sort", "domain", "owner"}, paging)
+	return []route{
+		{"POST", urls, optional, nil, (*API).createLink},
+		{"GET", urls, required, listing, (*API).listLinks},
+		{"GET", urls + "/{code}", required, domain, (*API).getLink},
+		{"PATCH", urls + "/{code}", required, domain, (*API).patchLink},
+		{"DELETE", urls + "/{code}", required, domain, (*API).deleteLink},
+		{"GET", urls + "/{code}/stats", required, with(domain, report), (*API).linkStats},
+		{"GET", urls + "/{code}/clicks", required, with(domain, events, paging), (*API).listClicks},
+		{"GET", urls + "/{code}/clicks.csv", required, with(domain, events), (*API).exportClicks},
+		{"GET", "/api/v1/stats", required, with([]string{"owner"}, report), (*API).allStats},
+		{"GET", "/api/v1/me", required, nil, (*API).me},
+		{"GET", "/api/v1/keys", required, paging, (*API).listKeys},
+		{"POST", "/api/v1/keys", required, nil, (*API).createKey},
+		{"DELETE", "/api/v1/keys/{id}", required, nil, (*API).revokeKey},
+		{"POST", "/shorten", optional, nil, (*API).shorten},
+		{"GET", "/api/openapi.json", public, nil, (*API).serveDocument},
+		{"GET", "/api/docs", public, nil, (*API).serveDocs},
+	}
+}
+
+// match finds the route of a request, what its braces stand for, and the
+// methods that the path has. Paths are compared segment by segment as they
+// were sent: nothing is cleaned, and an escaped slash is no slash.
+func (a *API) match(r *http.Request) (found *route, segment string, allowed []string) {
+	sent := strings.Split(r.URL.EscapedPath(), "/")
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for i := range a.routes {
+		value, ok := matchPath(a.routes[i].path, sent)
+		if !ok {
+			continue
+		}
+		allowed = append(allowed, a.routes[i].method)
+		if a.routes[i].method == method {
+			found, segment = &a.routes[i], value
+		}
+	}
+	return found, segment, allowed
+}
+
+func matchPath(pattern string, sent []string) (segment string, ok bool) {
+	n := 0
+	for want := range strings.SplitSeq(pattern, "/") {
+		if n == len(sent) {
+			return "", false
+		}
+		got, err := url.PathUnescape(sent[n])
+		switch n++; {
+		case err != nil:
+			return "", false
+		case strings.HasPrefix(want, "{"):
+			if segment = got; got == "" {
+				return "", false
+			}
+		case got != want:
+			return "", false
+		}
+	}
+	return segment, n == len(sent)
+}
