@@ -37,12 +37,14 @@ type Result struct {
 }
 
 // Take decides on n at now. tat is the theoretical arrival time kept from the
-// last call, zero at first; the new one is to be kept if the result is Allowed,
-// and differs from the old one only then. n above the quota is never allowed.
+// last call, zero at first; the new one is to be kept if the result is Allowed.
+// n above the quota is never allowed.
 func (l Limit) Take(tat, now time.Time, n int) (time.Time, Result) {
 	interval := l.Window / time.Duration(l.Quota)
 	if tat.Before(now) {
 		tat = now
+	} else if full := now.Add(l.Window); tat.After(full) {
+		tat = full // the clock went back, or the limit was wider: nobody waits longer than a window
 	}
 	next := tat.Add(interval * time.Duration(n))
 	room := l.Window - next.Sub(now)
