@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"debug/buildinfo"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"kurz/test/program"
+	"kurz/test/wire"
+)
+
+// binary measures the program as it is released.
+func binary(_ context.Context, l *lab) error {
+	info, err := os.Stat(l.binary)
+	if err != nil {
+		return err
+	}
+	f, err := elf.Open(l.binary)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	libraries, err := f.ImportedLibraries()
+	if err != nil {
+		return err
+	}
+	build, err := buildinfo.ReadFile(l.binary)
+	if err != nil {
+		return err
+	}
+	kind := "static"
+	if len(libraries) > 0 {
+		kind = fmt.Sprintf("needs %v", libraries)
+	}
+	for _, s := range build.Settings {
+		if s.Key == "CGO_ENABLED" && s.Value != "0" {
+			kind += ", cgo"
+		} else if s.Key == "CGO_ENABLED" {
+			kind += ", no cgo"
+		}
+	}
+	l.values["binary"] = fmt.Sprintf("%.1f MB, %s", float64(info.Size())/1e6, kind)
+	l.say("   %s", l.values["binary"])
+	return nil
+}
+
+// idle measures a server on an empty folder that has nothing to do.
+func idle(ctx context.Context, l *lab) error {
+	s, err := l.start(ctx, filepath.Join(l.dir, "idle"), false)
+	if err != nil {
+		return err
+	}
+	defer l.stop()
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	all, anonymous, err := resident(s.Pid())
+	l.values["memory-idle"] = fmt.Sprintf("%.0f MB, %.0f MB of it not backed by files", all, anonymous)
+	l.say("   %s", l.values["memory-idle"])
+	return err
+}
+
+// startUp measures from the start of the process to the first byte of its
+// first redirect, after an orderly end, with the files in the page cache.
+func startUp(ctx context.Context, l *lab) error {
+	var took sample
+	for range max(l.rounds, 5) {
+		l.stop()
+		addr, err := program.FreeAddr()
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		first := make(chan error, 1)
+		var answered time.Time
+		go func() {
+			var err error
+			answered, err = firstRedirect(ctx, addr, l.codes[0], began.Add(2*time.Minute))
+			first <- err
+		}()
+		if l.server, err = program.Start(ctx, program.Options{Binary: l.binary, Data: l.data, Addr: addr, Env: everythingOn()}); err != nil {
+			return err
+		}
+		if err := <-first; err != nil {
+			return err
+		}
+		took = append(took, answered.Sub(began).Seconds()*1000)
+	}
+	l.stop()
+	l.values["start"] = fmt.Sprintf("%s with %s links", took.format("%.0f", " ms"), thousands(float64(len(l.codes))))
+	l.say("   %s", l.values["start"])
+	return nil
+}
+
+// firstRedirect tries until a redirect is answered, and says when.
+func firstRedirect(ctx context.Context, addr, code string, until time.Time) (time.Time, error) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	request := wire.AppendGet(nil, addr, "/"+code)
+	for {
+		conn, err := wire.Dial(ctx, addr)
+		if err == nil {
+			var r wire.Response
+			r, err = conn.Do(request)
+			conn.Close()
+			if err == nil && r.Status == 302 {
+				return time.Now(), nil
+			}
+		}
+		if ctx.Err() != nil || time.Now().After(until) {
+			return time.Time{}, errors.Join(err, ctx.Err(), errors.New("no redirect"))
+		}
+		<-ticker.C
+	}
+}
+
+// kills runs the proof of e2e and takes its summary.
+func kills(ctx context.Context, l *lab) error {
+	command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout", "2h", "-run", "^TestKill$", "./e2e")
+	command.Env = append(os.Environ(), "KURZ_KILLS="+strconv.Itoa(l.kills))
+	out, err := command.CombinedOutput()
+	m := regexp.MustCompile(`kill: (.*)`).FindSubmatch(out)
+	if m == nil {
+		return errors.Join(err, fmt.Errorf("the proof printed no summary: %s", bytes.TrimSpace(out)))
+	}
+	l.values["kills"] = string(m[1])
+	l.say("   %s", m[1])
+	return err
+}
