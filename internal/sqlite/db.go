@@ -29,8 +29,8 @@ type Schema string
 
 // The schemas.
 const (
-	Main   Schema = "kurz"   // links, accounts, idempotency, jobs
-	Clicks Schema = "clicks" // apart, so that draining never holds up a create
+	Main      Schema = "kurz"   // links, accounts, idempotency, jobs
+	ForClicks Schema = "clicks" // apart, so that draining never holds up a create
 )
 
 // Options say how a file is opened. The zero Options make and migrate it.

@@ -1,0 +1,282 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kurz/internal/account"
+	"kurz/internal/click"
+	"kurz/internal/contracttest"
+	"kurz/internal/link"
+	"kurz/internal/sqlite"
+)
+
+func openClicks(t testing.TB, path string) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{Schema: sqlite.ForClicks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestClicks(t *testing.T) {
+	contracttest.Clicks(t, func(t *testing.T) (click.Sink, click.Reports) {
+		c := sqlite.NewClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")))
+		return c, c
+	})
+}
+
+func visit(n int, campaign string) click.Event {
+	at := day.Add(time.Duration(n) * time.Second)
+	return click.Event{
+		ID: click.NewID(at, uint64(n)), Sequence: uint64(n), Time: at, Link: 1, Kind: click.Human, Trigger: click.ByLink,
+		Details: click.Details{UTMCampaign: campaign},
+	}
+}
+
+func campaigns(t *testing.T, c *sqlite.Clicks) []click.Count {
+	t.Helper()
+	r, err := c.Report(t.Context(), click.Query{From: day, To: day.Add(24 * time.Hour), Interval: click.Daily})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Top[click.ByCampaign]
+}
+
+func TestClicksSurviveAClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clicks.db")
+	log := click.LogID{1}
+	for n := 1; n <= 3; n++ {
+		db, err := sqlite.Open(t.Context(), path, sqlite.Options{Schema: sqlite.ForClicks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := sqlite.NewClicks(db)
+		for range 2 {
+			b := click.Batch{Log: log, Through: uint64(n), Events: []click.Event{visit(1, "a"), visit(2, "a"), visit(3, "b")}[:n]}
+			if err := c.Add(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := sqlite.NewClicks(openClicks(t, path))
+	if diff := cmp.Diff([]click.Count{{Value: "a", Clicks: 2}, {Value: "b", Clicks: 1}}, campaigns(t, c)); diff != "" {
+		t.Errorf("campaigns (-want +got):\n%s", diff)
+	}
+	totals, err := c.Totals(t.Context(), []link.ID{1})
+	if err != nil || totals[1] != 3 {
+		t.Errorf("totals %v, error %v", totals, err)
+	}
+}
+
+// A text of a batch that fails has an ID that the next text gets: nobody may
+// have remembered it.
+func TestTextsOfAFailedBatchAreForgotten(t *testing.T) {
+	db := openClicks(t, filepath.Join(t.TempDir(), "clicks.db"))
+	c := sqlite.NewClicks(db)
+	if err := sqlite.Write(db, t.Context(), run("CREATE TRIGGER full BEFORE INSERT ON positions BEGIN SELECT raise(ABORT, 'full'); END")); err != nil {
+		t.Fatal(err)
+	}
+	lost := click.Batch{Log: click.LogID{1}, Through: 2, Events: []click.Event{visit(1, "lost"), visit(2, "kept")}}
+	if err := c.Add(t.Context(), lost); err == nil {
+		t.Fatal("no error")
+	}
+	if n := count(t, db, "SELECT (SELECT count(*) FROM clicks) + (SELECT count(*) FROM texts) + (SELECT count(*) FROM totals)"); n != 0 {
+		t.Errorf("%d rows of a failed batch kept", n)
+	}
+	if err := sqlite.Write(db, t.Context(), run("DROP TRIGGER full")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: 2, Events: []click.Event{visit(1, "other"), visit(2, "kept")}}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]click.Count{{Value: "kept", Clicks: 1}, {Value: "other", Clicks: 1}}, campaigns(t, c)); diff != "" {
+		t.Errorf("campaigns (-want +got):\n%s", diff)
+	}
+}
+
+// More different texts than are remembered, long ones, and bytes that are no
+// text at all.
+func TestTextsOfAllSorts(t *testing.T) {
+	c := sqlite.NewClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")))
+	long := strings.Repeat("x", 10_000)
+	texts := []string{long, long + "y", "\x00", "a\x00b", "a\x00c", "\xff\xfe", "ä", "a\u0308", "A", "a ", "a"}
+	want := map[string]int64{}
+	sequence := 0
+	for round := range 3 {
+		var events []click.Event
+		add := func(text string) {
+			sequence++
+			events = append(events, visit(sequence%80_000, text))
+			events[len(events)-1].Sequence = uint64(sequence)
+			want[text]++
+		}
+		for _, text := range texts {
+			add(text)
+		}
+		for n := range 40_000 {
+			add(fmt.Sprint("text ", (n+round*20_000)%80_000))
+		}
+		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: uint64(sequence), Events: events}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[string]int64{}
+	for _, n := range campaigns(t, c) {
+		got[n.Value] = n.Clicks
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d texts, want %d", len(got), len(want))
+	}
+	for text, n := range want {
+		if got[text] != n {
+			t.Fatalf("%.20q: %d clicks, want %d", text, got[text], n)
+		}
+	}
+}
+
+func TestReportsOverAllTime(t *testing.T) {
+	c := sqlite.NewClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")))
+	if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: 1, Events: []click.Event{visit(1, "")}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, q := range map[string]click.Query{
+		"from the year 1 to 9999": {From: time.Time{}.Add(1), To: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), Interval: click.Monthly},
+		"before 1970":             {From: day.AddDate(-200, 0, 0), To: day.AddDate(0, 0, 1), Interval: click.Monthly},
+	} {
+		if r, err := c.Report(t.Context(), q); err != nil || r.TotalClicks != 1 {
+			t.Errorf("%s: %d clicks, error %v", name, r.TotalClicks, err)
+		}
+		if events, _, err := c.Events(t.Context(), q, 0, 10); err != nil || len(events) != 1 {
+			t.Errorf("%s: %d events, error %v", name, len(events), err)
+		}
+	}
+}
+
+// zipf draws links by Zipf's law with exponent 1: the n-th most popular one is
+// clicked 1/n times as often as the first.
+func zipf(r *rand.Rand, n int) func() link.ID {
+	sums := make([]float64, n)
+	sum := 0.0
+	for i := range sums {
+		sum += 1 / float64(i+1)
+		sums[i] = sum
+	}
+	return func() link.ID {
+		rank := sort.SearchFloat64s(sums, r.Float64()*sum)
+		return link.ID(1<<40 + uint64(rank)*0x9E3779B97F4A7C15>>24) // popularity has nothing to do with age
+	}
+}
+
+// traffic draws batches of clicks such as come in a day.
+type traffic struct {
+	r        *rand.Rand
+	link     func() link.ID
+	sequence uint64
+	at       time.Time
+}
+
+func newTraffic(links int) *traffic {
+	r := rand.New(rand.NewPCG(3, 4))
+	return &traffic{r: r, link: zipf(r, links), at: day}
+}
+
+func (tr *traffic) batch(n int) click.Batch {
+	r := tr.r
+	one := func(prefix string, n int) string {
+		// Small numbers are likelier.
+		return fmt.Sprint(prefix, int(math.Pow(r.Float64(), 3)*float64(n)))
+	}
+	b := click.Batch{Log: click.LogID{1}, Events: make([]click.Event, n)}
+	for i := range b.Events {
+		tr.sequence++
+		tr.at = tr.at.Add(time.Duration(r.IntN(40)) * time.Microsecond)
+		e := &b.Events[i]
+		*e = click.Event{
+			ID: click.NewID(tr.at, tr.sequence), Sequence: tr.sequence, Time: tr.at, Link: tr.link(), Owner: account.ID(1 + r.IntN(1000)),
+			Kind: click.Human, Trigger: click.ByLink, Visitor: r.Uint64(),
+			Details: click.Details{
+				Country: one("C", 120), Browser: one("Browser ", 12), OS: one("OS ", 8), Device: one("device ", 3), Language: one("l", 40),
+			},
+		}
+		if r.IntN(10) == 0 {
+			e.Kind = click.Bot
+		}
+		if r.IntN(2) == 0 {
+			e.ReferrerHost = one("host.example", 2000)
+			e.Referrer = "https://" + e.ReferrerHost + "/"
+		}
+		if r.IntN(5) == 0 {
+			e.UTMSource, e.UTMMedium, e.UTMCampaign = one("source", 20), one("medium", 5), one("campaign", 500)
+		}
+	}
+	b.Through = tr.sequence
+	return b
+}
+
+// BenchmarkClicks drains clicks of a million links, in batches.
+func BenchmarkClicks(b *testing.B) {
+	for _, size := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprint("batch=", size), func(b *testing.B) {
+			c := sqlite.NewClicks(openClicks(b, filepath.Join(b.TempDir(), "clicks.db")))
+			traffic := newTraffic(1_000_000)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				batch := traffic.batch(size)
+				b.StartTimer()
+				if err := c.Add(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "clicks/s")
+		})
+	}
+}
+
+// BenchmarkReport tells of the clicks of one link, and of all.
+func BenchmarkReport(b *testing.B) {
+	c := sqlite.NewClicks(openClicks(b, filepath.Join(b.TempDir(), "clicks.db")))
+	traffic := newTraffic(100_000)
+	const clicks = 200_000
+	for range clicks / 10_000 {
+		if err := c.Add(b.Context(), traffic.batch(10_000)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	popular := newTraffic(1).link()
+	for name, subject := range map[string]click.Subject{"of=link": {Link: popular}, "of=owner": {Owner: 500}, "of=all": {}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			total := int64(0)
+			for b.Loop() {
+				r, err := c.Report(b.Context(), click.Query{
+					Subject: subject, From: day, To: day.AddDate(0, 1, 0), Interval: click.Daily, Zone: time.UTC, Kinds: click.AllKind, Top: 10,
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+				total += r.TotalClicks
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(total), "ns/click")
+		})
+	}
+}

@@ -1,0 +1,45 @@
+-- Every text of a click, once. 0, which no row has, is the empty text.
+CREATE TABLE texts (
+    id   INTEGER NOT NULL PRIMARY KEY,
+    text TEXT    NOT NULL UNIQUE
+) STRICT;
+
+-- Single clicks. An id is 42 bits of milliseconds since 1970, which are the
+-- click's time, and 21 more. From country on, columns are ids of texts.
+CREATE TABLE clicks (
+    id            INTEGER NOT NULL PRIMARY KEY,
+    link          INTEGER NOT NULL,
+    owner         INTEGER NOT NULL, -- 0: nobody
+    kind          INTEGER NOT NULL, -- 1 human, 2 bot, 3 preview, 4 prefetch, 5 head
+    via           INTEGER NOT NULL, -- 1 link, 2 QR code
+    visitor       INTEGER NOT NULL, -- 0: not kept
+    country       INTEGER NOT NULL,
+    region        INTEGER NOT NULL,
+    city          INTEGER NOT NULL,
+    referrer      INTEGER NOT NULL,
+    referrer_host INTEGER NOT NULL,
+    browser       INTEGER NOT NULL,
+    os            INTEGER NOT NULL,
+    device        INTEGER NOT NULL,
+    language      INTEGER NOT NULL,
+    utm_source    INTEGER NOT NULL,
+    utm_medium    INTEGER NOT NULL,
+    utm_campaign  INTEGER NOT NULL,
+    utm_term      INTEGER NOT NULL,
+    utm_content   INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX clicks_link ON clicks (link, id);
+CREATE INDEX clicks_owner ON clicks (owner, id) WHERE owner <> 0;
+
+-- The clicks of people on each link, ever; also of those no longer in clicks.
+CREATE TABLE totals (
+    link   INTEGER NOT NULL PRIMARY KEY,
+    humans INTEGER NOT NULL
+) STRICT;
+
+-- Up to where each log is counted.
+CREATE TABLE positions (
+    log      BLOB    NOT NULL PRIMARY KEY,
+    sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
