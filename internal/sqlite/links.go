@@ -1,0 +1,426 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"kurz/internal/account"
+	"kurz/internal/fault"
+	"kurz/internal/link"
+)
+
+// Links is a link.Store.
+type Links struct{ db *DB }
+
+var _ link.Store = (*Links)(nil)
+
+// NewLinks gives the store kept in a file of schema Main.
+func NewLinks(db *DB) *Links { return &Links{db: db} }
+
+const (
+	linkColumns = `id, domain, code, owner, version, redirect_status, edge_ttl, forward_query,
+		starts_at, expires_at, revoked_at, destination, expired_url, alias, created_at, updated_at,
+		operation, content_id, title, tags, notes`
+	selectLink = `SELECT ` + linkColumns + ` FROM links WHERE `
+
+	selectRoute = `SELECT id, owner, version, redirect_status, edge_ttl, forward_query,
+		starts_at, expires_at, revoked_at, destination, expired_url
+		FROM links WHERE code = ? AND domain = ?`
+	selectByKey       = selectLink + `code = ? AND domain = ?`
+	selectByOperation = selectLink + `operation = ?`
+	// The hash finds them and the rest makes sure.
+	sameDestination     = `destination_key = ? AND owner = ? AND destination = ? AND (revoked_at IS NULL OR revoked_at > ?)`
+	sameContent         = `content_key = ? AND owner = ? AND destination = ? AND (revoked_at IS NULL OR revoked_at > ?) AND content_id = ?`
+	oldest              = ` ORDER BY id LIMIT 1`
+	selectByDestination = selectLink + sameDestination + oldest
+	selectByContent     = selectLink + sameContent + oldest
+	selectByNoContent   = selectLink + sameDestination + ` AND content_id IS NULL` + oldest
+	selectTwin          = `SELECT 1 FROM links WHERE ` + sameContent + ` AND id <> ? LIMIT 1`
+	countID             = `SELECT count(*) FROM links WHERE id = ?`
+
+	// Which index stood in the way is found out afterwards, since it is rare.
+	insertLink = `INSERT INTO links (` + linkColumns + `, destination_key, content_key)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`
+	updateLink = `UPDATE links SET version = ?, redirect_status = ?, edge_ttl = ?, forward_query = ?,
+		starts_at = ?, expires_at = ?, revoked_at = ?, destination = ?, expired_url = ?, updated_at = ?,
+		title = ?, tags = ?, notes = ?, destination_key = ?, content_key = ? WHERE id = ?`
+
+	insertChange  = `INSERT INTO link_changes (domain, code) VALUES (?, ?)`
+	trimChanges   = `DELETE FROM link_changes WHERE mark <= ?`
+	selectChanges = `SELECT mark, domain, code FROM link_changes WHERE mark > ? ORDER BY mark LIMIT 1000`
+	lastChange    = `SELECT coalesce(max(mark), 0) FROM link_changes`
+)
+
+// Changes keeps this many, and up to trimEvery more.
+const (
+	keptChanges = 100_000
+	trimEvery   = 1_000
+)
+
+// Insert is that of link.Store.
+func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
+	n.Link.Tags = slices.Clone(n.Link.Tags)
+	tags, err := encodeTags(n.Link.Tags)
+	if err != nil {
+		return link.Link{}, 0, err
+	}
+	destinationKey, contentKey := matchKeys(&n.Link)
+	l, outcome := n.Link, link.Inserted
+	err = s.db.write(ctx, func(c *sqlite.Conn) error {
+		if n.Match != link.MatchNone && l.Owner != 0 {
+			if found, how, err := standIn(c, &n); err != nil || how != 0 {
+				l, outcome = found, how
+				return err
+			}
+		}
+		stored, err := change(c, insertLink, func(b *binder) {
+			bindLink(b, &l, tags)
+			b.someInt(destinationKey)
+			b.someInt(contentKey)
+		})
+		if err != nil || stored == 1 {
+			return err
+		}
+		l, outcome, err = conflict(c, &n.Link)
+		return err
+	})
+	if err != nil {
+		return link.Link{}, 0, err
+	}
+	inUTC(&l)
+	return l, outcome, nil
+}
+
+// standIn looks for a link that is given back instead of n; outcome 0 says that
+// there is none.
+func standIn(c *sqlite.Conn, n *link.New) (link.Link, link.Outcome, error) {
+	if n.Link.Operation != (link.Operation{}) {
+		if l, found, err := oneLink(c, selectByOperation, func(b *binder) { b.blob(n.Link.Operation[:]) }); err != nil || found {
+			return l, link.Repeated, err
+		}
+	}
+	destinationKey, contentKey := matchKeys(&n.Link)
+	sql, bind := selectByDestination, func(b *binder) { bindMatch(b, destinationKey, &n.Link, n.At) }
+	switch {
+	case n.Match == link.MatchContent && contentKey != 0:
+		sql, bind = selectByContent, func(b *binder) { bindContent(b, contentKey, &n.Link, n.At) }
+	case n.Match == link.MatchContent:
+		sql = selectByNoContent
+	}
+	l, found, err := oneLink(c, sql, bind)
+	if err != nil || !found {
+		return link.Link{}, 0, err
+	}
+	return l, link.Found, nil
+}
+
+// conflict finds out what stood in the way of storing l.
+func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
+	if l.Operation != (link.Operation{}) {
+		if old, found, err := oneLink(c, selectByOperation, func(b *binder) { b.blob(l.Operation[:]) }); err != nil || found {
+			return old, link.Repeated, err
+		}
+	}
+	if _, found, err := linkByKey(c, l.Key); err != nil {
+		return link.Link{}, 0, err
+	} else if found {
+		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code %q is taken", l.Code)
+	}
+	taken := false
+	err := query(c, countID, func(b *binder) { b.int(int64(l.ID)) }, func(r *columns) bool {
+		taken = r.int() > 0
+		return false
+	})
+	if err == nil && taken {
+		err = link.ErrIDTaken
+	}
+	if err == nil {
+		err = fmt.Errorf("link %s was neither stored nor in conflict", l.Code)
+	}
+	return link.Link{}, 0, err
+}
+
+// Update is that of link.Store.
+func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
+	l.Tags = slices.Clone(l.Tags)
+	tags, err := encodeTags(l.Tags)
+	if err != nil {
+		return link.Link{}, err
+	}
+	err = s.db.write(ctx, func(c *sqlite.Conn) error {
+		old, found, err := linkByKey(c, l.Key)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return noLink(l.Key)
+		case old.Version != l.Version:
+			return fault.New(fault.PreconditionFailed, "The link was changed meanwhile: read it again")
+		}
+		l.ID, l.Owner, l.ContentID, l.Alias = old.ID, old.Owner, old.ContentID, old.Alias
+		l.CreatedAt, l.Operation = old.CreatedAt, old.Operation
+		l.Version++
+		if err := refuseTwin(c, &l); err != nil {
+			return err
+		}
+		if _, err := change(c, updateLink, func(b *binder) { bindUpdate(b, &l, tags) }); err != nil {
+			return err
+		}
+		return announce(c, l.Key)
+	})
+	if err != nil {
+		return link.Link{}, err
+	}
+	inUTC(&l)
+	return l, nil
+}
+
+// refuseTwin refuses l if it and another link would both be unrevoked for the
+// same content.
+func refuseTwin(c *sqlite.Conn, l *link.Link) error {
+	_, contentKey := matchKeys(l)
+	if contentKey == 0 || l.Status(l.UpdatedAt) == link.Revoked {
+		return nil
+	}
+	twin := false
+	err := query(c, selectTwin, func(b *binder) {
+		bindContent(b, contentKey, l, l.UpdatedAt)
+		b.int(int64(l.ID))
+	}, func(*columns) bool { twin = true; return false })
+	if err == nil && twin {
+		err = fault.New(fault.AlreadyExists, "Another link of yours has this content_id and destination")
+	}
+	return err
+}
+
+// announce adds to what Changes gives, and trims it now and then.
+func announce(c *sqlite.Conn, k link.Key) error {
+	if _, err := change(c, insertChange, func(b *binder) { b.text(string(k.Domain)); b.text(string(k.Code)) }); err != nil {
+		return err
+	}
+	mark := c.LastInsertRowID()
+	if mark%trimEvery != 0 {
+		return nil
+	}
+	_, err := change(c, trimChanges, func(b *binder) { b.int(mark - keptChanges) })
+	return err
+}
+
+// Get is that of link.Store.
+func (s *Links) Get(ctx context.Context, k link.Key) (l link.Link, err error) {
+	found := false
+	err = s.db.read(ctx, func(c *sqlite.Conn) (err error) {
+		l, found, err = linkByKey(c, k)
+		return err
+	})
+	if err == nil && !found {
+		err = noLink(k)
+	}
+	return l, err
+}
+
+// Route is that of link.Store.
+func (s *Links) Route(ctx context.Context, k link.Key) (r link.Route, err error) {
+	found := false
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, selectRoute, func(b *binder) { bindKey(b, k) }, func(row *columns) bool {
+			found = true
+			r = link.Route{
+				ID: link.ID(row.int()), Owner: account.ID(row.int()), Version: row.int(),
+				Status: int(row.int()), EdgeTTL: time.Duration(row.int()) * time.Millisecond,
+				ForwardQuery: row.bool(), StartsAt: row.time(), ExpiresAt: row.time(), RevokedAt: row.time(),
+				Destination: link.Href(row.text()), ExpiredURL: link.Href(row.text()),
+			}
+			return false
+		})
+	})
+	if err == nil && !found {
+		err = noLink(k)
+	}
+	return r, err
+}
+
+// Changes is that of link.Store. Of changes it keeps the last 100,000.
+func (s *Links) Changes(ctx context.Context, after int64) (keys []link.Key, mark int64, err error) {
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		mark = after
+		if after >= 0 {
+			err := query(c, selectChanges, func(b *binder) { b.int(after) }, func(r *columns) bool {
+				mark = r.int()
+				keys = append(keys, link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())})
+				return true
+			})
+			if err != nil || len(keys) > 0 {
+				return err
+			}
+		}
+		return query(c, lastChange, nil, func(r *columns) bool {
+			// A later one came after the look for them; an earlier one says
+			// that the mark is not of this file.
+			if last := r.int(); after < 0 || last < after {
+				mark = last
+			}
+			return false
+		})
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return keys, mark, nil
+}
+
+func noLink(k link.Key) error {
+	return fault.New(fault.URLNotFound, "Short code %q not found", k.Code)
+}
+
+func linkByKey(c *sqlite.Conn, k link.Key) (link.Link, bool, error) {
+	return oneLink(c, selectByKey, func(b *binder) { bindKey(b, k) })
+}
+
+func oneLink(c *sqlite.Conn, sql string, bind func(*binder)) (l link.Link, found bool, err error) {
+	var bad error
+	err = query(c, sql, bind, func(r *columns) bool {
+		l, bad = readLink(r)
+		found = true
+		return false
+	})
+	if err == nil {
+		err = bad
+	}
+	return l, found && err == nil, err
+}
+
+func readLink(r *columns) (link.Link, error) {
+	l := link.Link{
+		ID:  link.ID(r.int()),
+		Key: link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())}, Owner: account.ID(r.int()),
+		Version: r.int(), RedirectStatus: int(r.int()), EdgeTTL: time.Duration(r.int()) * time.Millisecond,
+		ForwardQuery: r.bool(), StartsAt: r.time(), ExpiresAt: r.time(), RevokedAt: r.time(),
+		Destination: link.Href(r.text()), ExpiredURL: link.Href(r.text()), Alias: r.bool(),
+		CreatedAt: r.time(), UpdatedAt: r.time(),
+	}
+	r.blob(l.Operation[:])
+	l.ContentID, l.Title = r.text(), r.text()
+	if tags := r.text(); tags != "" {
+		if err := json.Unmarshal([]byte(tags), &l.Tags); err != nil {
+			return link.Link{}, fmt.Errorf("tags of link %s: %w", l.Code, err)
+		}
+	}
+	l.Notes = r.text()
+	return l, nil
+}
+
+func bindKey(b *binder, k link.Key) {
+	b.text(string(k.Code))
+	b.text(string(k.Domain))
+}
+
+func bindMatch(b *binder, key int64, l *link.Link, at time.Time) {
+	b.int(key)
+	b.int(int64(l.Owner))
+	b.text(string(l.Destination))
+	b.int(at.UnixMilli())
+}
+
+func bindContent(b *binder, key int64, l *link.Link, at time.Time) {
+	bindMatch(b, key, l, at)
+	b.text(l.ContentID)
+}
+
+// bindLink binds linkColumns.
+func bindLink(b *binder, l *link.Link, tags string) {
+	b.int(int64(l.ID))
+	b.text(string(l.Domain))
+	b.text(string(l.Code))
+	b.someInt(int64(l.Owner))
+	b.int(l.Version)
+	b.int(int64(l.RedirectStatus))
+	b.int(l.EdgeTTL.Milliseconds())
+	b.bool(l.ForwardQuery)
+	b.time(l.StartsAt)
+	b.time(l.ExpiresAt)
+	b.time(l.RevokedAt)
+	b.text(string(l.Destination))
+	b.some(string(l.ExpiredURL))
+	b.bool(l.Alias)
+	b.int(l.CreatedAt.UnixMilli())
+	b.int(l.UpdatedAt.UnixMilli())
+	if l.Operation == (link.Operation{}) {
+		b.null()
+	} else {
+		b.blob(l.Operation[:])
+	}
+	b.some(l.ContentID)
+	b.some(l.Title)
+	b.some(tags)
+	b.some(l.Notes)
+}
+
+// bindUpdate binds updateLink.
+func bindUpdate(b *binder, l *link.Link, tags string) {
+	b.int(l.Version)
+	b.int(int64(l.RedirectStatus))
+	b.int(l.EdgeTTL.Milliseconds())
+	b.bool(l.ForwardQuery)
+	b.time(l.StartsAt)
+	b.time(l.ExpiresAt)
+	b.time(l.RevokedAt)
+	b.text(string(l.Destination))
+	b.some(string(l.ExpiredURL))
+	b.int(l.UpdatedAt.UnixMilli())
+	b.some(l.Title)
+	b.some(tags)
+	b.some(l.Notes)
+	destinationKey, contentKey := matchKeys(l)
+	b.someInt(destinationKey)
+	b.someInt(contentKey)
+	b.int(int64(l.ID))
+}
+
+// matchKeys hash what a match compares, so that its indexes are small. 0 says
+// that there is nothing to match. They are stored: the hash must never change.
+func matchKeys(l *link.Link) (destination, content int64) {
+	if l.Owner == 0 {
+		return 0, 0
+	}
+	destination = hash(hash(fnvBasis, strconv.FormatInt(int64(l.Owner), 10)), string(l.Destination))
+	if l.ContentID != "" {
+		content = hash(destination, l.ContentID)
+	}
+	return destination, content
+}
+
+// The 64-bit FNV-1a hash.
+const (
+	fnvBasis = -0x340d631b7bdddcdb // 0xcbf29ce484222325
+	fnvPrime = 0x100000001b3
+)
+
+// hash goes on with a hash, never giving 0.
+func hash(h int64, s string) int64 {
+	for i := range len(s) {
+		h = (h ^ int64(s[i])) * fnvPrime
+	}
+	return h | 1
+}
+
+func encodeTags(tags []string) (string, error) {
+	if len(tags) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(tags)
+	return string(b), err
+}
+
+func inUTC(l *link.Link) {
+	for _, t := range []*time.Time{&l.StartsAt, &l.ExpiresAt, &l.RevokedAt, &l.CreatedAt, &l.UpdatedAt} {
+		*t = t.UTC()
+	}
+}
