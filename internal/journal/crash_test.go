@@ -1,0 +1,200 @@
+package journal_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"kurz/internal/journal"
+)
+
+// childDir names, for a copy of the test program, the journal to write to.
+const childDir = "KURZ_TEST_JOURNAL"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// child appends, and says so of each record, until it is killed.
+func child(dir string) {
+	j, err := journal.Open(dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
+	for i := 0; err == nil; i++ {
+		var seq uint64
+		if seq, err = j.Append(record(i)); err == nil {
+			_, err = fmt.Println(seq)
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+func TestKill(t *testing.T) {
+	dir, self := t.TempDir(), executable(t)
+	said, next := 0, uint64(1)
+	for round := range 5 {
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Env = append(os.Environ(), childDir+"="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			seq, err := strconv.ParseUint(lines.Text(), 10, 64)
+			if err != nil || seq < next {
+				t.Fatalf("round %d: sequence %q where %d is the least", round, lines.Text(), next)
+			}
+			next = seq + 1
+			said++
+			if n == 1000+round*500 {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = cmd.Wait() // killed
+	}
+	j := open(t, dir, journal.Options{SegmentSize: journal.MinSegmentSize})
+	got, _ := read(t, j, 0)
+	// The child may die between an append and saying so.
+	if len(got) < said || len(got) > said+5 || j.Stats().Damaged > 5 {
+		t.Errorf("%d records of %d, %+v", len(got), said, j.Stats())
+	}
+}
+
+func executable(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
+
+// TestModel compares a journal with a list, through closes and crashes.
+func TestModel(t *testing.T) {
+	base := t.TempDir()
+	rapid.Check(t, func(rt *rapid.T) {
+		dir, err := os.MkdirTemp(base, "")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		o := journal.Options{
+			SegmentSize: journal.MinSegmentSize, Sync: time.Hour,
+			PlainWrites: rapid.Bool().Draw(rt, "plain"),
+		}
+		j, err := journal.Open(dir, o)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer func() { j.Close() }()
+		type entry struct {
+			seq  uint64
+			data string
+		}
+		var kept []entry
+		var last, released uint64
+		reopen := func() {
+			j.Close()
+			if j, err = journal.Open(dir, o); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"append": func(rt *rapid.T) {
+				size := rapid.OneOf(rapid.IntRange(1, 500), rapid.IntRange(1, journal.MaxRecord)).Draw(rt, "size")
+				for range rapid.IntRange(1, 20).Draw(rt, "times") {
+					data := make([]byte, size)
+					copy(data, strconv.FormatUint(last, 10))
+					seq, err := j.Append(data)
+					if err != nil || seq <= last {
+						rt.Fatalf("sequence %d after %d: %v", seq, last, err)
+					}
+					last = seq
+					kept = append(kept, entry{seq, string(data)})
+				}
+			},
+			"release": func(rt *rapid.T) {
+				if len(kept) == 0 {
+					return
+				}
+				n := rapid.IntRange(1, len(kept)).Draw(rt, "n")
+				released = kept[n-1].seq
+				kept = kept[n:]
+				if err := j.Release(released); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"close": func(*rapid.T) { reopen() },
+			"crash": func(*rapid.T) {
+				to := crash(t, dir)
+				j.Close()
+				dir = to
+				reopen()
+			},
+			"": func(rt *rapid.T) {
+				list, err := j.Read(t.Context(), released, nil, 1<<20)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				var got []entry
+				for _, r := range list {
+					got = append(got, entry{r.Sequence, string(r.Data)})
+				}
+				if len(got) != len(kept) || (len(got) > 0 && !cmp.Equal(got[len(got)-1].data, kept[len(kept)-1].data)) {
+					rt.Fatalf("%d records, want %d", len(got), len(kept))
+				}
+				for i := range got {
+					if got[i] != kept[i] {
+						rt.Fatalf("record %d is %d, want %d", i, got[i].seq, kept[i].seq)
+					}
+				}
+				if st := j.Stats(); st.Damaged != 0 || st.Lost != 0 {
+					rt.Fatalf("%+v", st)
+				}
+			},
+		})
+	})
+}
+
+// TestOpenLarge bounds what an Open reads of a journal of 1 GB.
+func TestOpenLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 1 GB")
+	}
+	dir := t.TempDir()
+	o := journal.Options{Sync: time.Hour}
+	j := open(t, dir, o)
+	data := make([]byte, journal.MaxRecord)
+	for range 1 << 30 / len(data) {
+		if _, err := j.Append(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	j = open(t, dir, o)
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("opened in %v", took)
+	} else {
+		t.Log("opened in", took)
+	}
+	if j.Stats().Pending != 1<<30/journal.MaxRecord {
+		t.Errorf("%+v", j.Stats())
+	}
+}

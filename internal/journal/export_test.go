@@ -1,0 +1,48 @@
+package journal
+
+import (
+	"bytes"
+	"hash/crc32"
+
+	"kurz/internal/click"
+)
+
+// HeaderSize is where a segment's first record begins.
+const HeaderSize = headerSize
+
+// RecordSize gives the room that a record with n bytes of data takes.
+func RecordSize(n int) int64 { return recordSize(n) }
+
+// ScanBytes gives what the reader of segments finds in one.
+func ScanBytes(segment []byte, id click.LogID) (records []click.Record, damaged uint64) {
+	h := parseHeader(segment, id)
+	var s scanner
+	s.reset(bytes.NewReader(segment), seedOf(id), int64(len(segment)), max(1, h.first), h.first == 0)
+	if h.sealed {
+		s.end, s.expect = h.seal.end, h.seal.last
+	}
+	for {
+		seq, data, n, ok := s.next()
+		damaged += n
+		if !ok {
+			return records, damaged
+		}
+		records = append(records, click.Record{Sequence: seq, Data: bytes.Clone(data)})
+	}
+}
+
+func withData(seed uint32, data []byte) uint32 { return crc32.Update(seed, castagnoli, data) }
+
+// EncodeSegment gives a segment with records from the sequence first up.
+func EncodeSegment(id click.LogID, first uint64, records ...[]byte) []byte {
+	b := make([]byte, headerSize)
+	copy(b[fileAt:], filePart(id, 1, MinSegmentSize))
+	copy(b[firstAt:], firstPart(seedOf(id), first))
+	for i, data := range records {
+		r := make([]byte, recordSize(len(data)))
+		putHead(r, first+uint64(i), withData(seedOf(id), data), len(data))
+		copy(r[recordHeader:], data)
+		b = append(b, r...)
+	}
+	return b
+}

@@ -1,0 +1,22 @@
+package journal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountSmall mounts a file system of so many bytes for the length of a test,
+// which is skipped where that is not allowed.
+func mountSmall(t *testing.T, dir string, size int) {
+	t.Helper()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skip("no file system can be mounted:", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
