@@ -138,6 +138,35 @@ func execute(t *testing.T, c *sqlite.Conn, sql string) {
 	}
 }
 
+// TestRetryAcrossKill shows that an answer is given again, byte for byte, by
+// the server that comes after a killed one.
+func TestRetryAcrossKill(t *testing.T) {
+	t.Parallel()
+	s := start(t, unlimited()...)
+	key := s.key(t, "ann@example.org")
+	for _, a := range []ask{
+		{method: "POST", path: "/api/v1/urls", key: key, body: `{"long_url":"https://go.dev/"}`},
+		{method: "POST", path: "/shorten", body: `{"url":"https://go.dev/"}`},
+		{method: "POST", path: "/api/v1/keys", key: key, body: `{"name":"laptop"}`},
+		{method: "POST", path: "/api/v1/urls", key: key, body: `{"long_url":"nonsense"}`},
+	} {
+		t.Run(a.path+" "+a.body, func(t *testing.T) {
+			a.header = map[string]string{"Idempotency-Key": fmt.Sprintf("across-%x", a.body)}
+			first, err := s.do(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Kill()
+			s.again(t)
+			second := s.must(t, first.status, a)
+			match(t, "Idempotency-Replayed", "true", second.header.Get("Idempotency-Replayed"))
+			if !bytes.Equal(first.body, second.body) {
+				t.Errorf("answered\n%s\nand then\n%s", first.body, second.body)
+			}
+		})
+	}
+}
+
 // TestFullDisk fills the disk under a running server: creates are refused as
 // passing, redirects go on, and with room again all goes on, with everything
 // that was acknowledged there.

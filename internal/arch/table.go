@@ -25,7 +25,7 @@ func Table() []Line {
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
 
-		{Path: "internal/edge", Kind: Front},
+		{Path: "internal/edge", Kind: Front, Uses: []string{"golang.org/x/crypto/acme"}},
 		{Path: "internal/redirect", Kind: Room},
 		{Path: "internal/api", Kind: Room,
 			Uses:     []string{"github.com/go-json-experiment/json"},
@@ -38,7 +38,7 @@ func Table() []Line {
 
 		{Path: "internal/config", Kind: Joining},
 		{Path: "internal/telemetry", Kind: Joining, Uses: []string{"github.com/prometheus/client_golang"}},
-		{Path: "internal/app", Kind: Joining, Uses: []string{"golang.org/x/crypto/acme"}},
+		{Path: "internal/app", Kind: Joining},
 		{Path: "internal/backend", Kind: Joining},
 		{Path: "internal/cli", Kind: Joining, Uses: []string{"github.com/spf13/cobra"}},
 		{Path: "internal/arch", Kind: Test},
