@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kurz/internal/fault"
+	"kurz/internal/telemetry"
+)
+
+// progress follows how clicks come from the log into the statistics.
+type progress struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	clicks  uint64        // stored since the start
+	lag     time.Duration // of the oldest click of the last batch
+	failing time.Time     // since when storing fails; zero: it doesn't
+	told    time.Time
+	err     error
+}
+
+func newProgress(now func() time.Time) *progress { return &progress{now: now} }
+
+// stored is told of a batch.
+func (p *progress) stored(n int, oldest time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clicks += uint64(max(n, 0))
+	p.lag = 0
+	if !oldest.IsZero() {
+		p.lag = max(p.now().Sub(oldest), 0)
+	}
+	p.failing, p.err = time.Time{}, nil
+}
+
+// failed is told of attempts that failed; the log hears of it every minute.
+func (p *progress) failed(logger *slog.Logger) func(error) {
+	return func(err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		now := p.now()
+		if p.failing.IsZero() {
+			p.failing = now
+		}
+		p.err = err
+		if now.Sub(p.told) >= time.Minute {
+			p.told = now
+			logger.Error("clicks wait in the journal: they can't be stored", "error", err)
+		}
+	}
+}
+
+// patience is for how long storing may fail before it counts as broken: a
+// locked database passes.
+const patience = 10 * time.Second
+
+func (p *progress) check(context.Context) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.failing.IsZero() {
+		if since := p.now().Sub(p.failing); since > patience {
+			return "", fault.Wrap(fault.Unavailable, p.err, "not stored for %d s; they wait in the journal", int(since.Seconds()))
+		}
+	}
+	return fmt.Sprintf("%.1f s behind", p.lag.Seconds()), nil
+}
+
+func (p *progress) read(value func(*progress) float64) func() float64 {
+	return func() float64 {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return value(p)
+	}
+}
+
+// measure shows what the parts count.
+func (a *App) measure(m *telemetry.Metrics, p Parts, g *progress) {
+	m.Counter("kurz_clicks_stored_total", "Clicks brought from the journal into the statistics.",
+		g.read(func(g *progress) float64 { return float64(g.clicks) }))
+	m.Gauge("kurz_clicks_lag_seconds", "Age of the oldest click of the last batch when it was stored.",
+		g.read(func(g *progress) float64 { return g.lag.Seconds() }))
+	for _, x := range p.Measures {
+		if x.Total {
+			m.Counter(x.Name, x.Help, x.Read)
+		} else {
+			m.Gauge(x.Name, x.Help, x.Read)
+		}
+	}
+	routes := func(name, help string, value func() uint64) {
+		m.Counter(name, help, func() float64 { return float64(value()) })
+	}
+	routes("kurz_cache_hits_total", "Redirects whose link was in memory, found or known as absent.", func() uint64 {
+		s := a.resolver.Stats()
+		return s.Hits + s.Absent
+	})
+	routes("kurz_cache_misses_total", "Redirects whose link was not in memory.", func() uint64 { return a.resolver.Stats().Misses })
+	routes("kurz_store_loads_total", "Links read from the store for redirects.", func() uint64 { return a.resolver.Stats().Loads })
+	routes("kurz_store_load_errors_total", "Links that could not be read from the store.", func() uint64 { return a.resolver.Stats().LoadErrors })
+	routes("kurz_store_loads_refused_total", "Reads not begun because too many were under way.", func() uint64 { return a.resolver.Stats().Refused })
+	routes("kurz_link_changes_total", "Changed links that this process made or heard of.", func() uint64 { return a.resolver.Stats().Changes })
+}

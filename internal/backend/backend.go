@@ -1,0 +1,189 @@
+// Package backend picks the adapters that the settings ask for and opens them:
+// the only package that knows them.
+//
+// It guarantees that a data folder has one server at a time, while commands go
+// on beside it, and that what is in it is readable by its owner alone. Start
+// reading at Open (for the server) and OpenData (for commands).
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"kurz/internal/account"
+	"kurz/internal/app"
+	"kurz/internal/click"
+	"kurz/internal/config"
+	"kurz/internal/enrich"
+	"kurz/internal/journal"
+	"kurz/internal/link"
+	"kurz/internal/memory"
+	"kurz/internal/sqlite"
+)
+
+// Data is what is kept in a data folder, open beside any server.
+type Data struct {
+	Links    link.Store
+	Accounts account.Store
+	Reports  click.Reports
+	main     *sqlite.DB
+	clicks   *sqlite.DB
+}
+
+// OpenData opens what a server made.
+func OpenData(ctx context.Context, s *config.Settings) (*Data, error) {
+	return openData(ctx, s.Data, sqlite.Options{Existing: true})
+}
+
+// Inspect opens what a server made and leaves its schema as it is.
+func Inspect(ctx context.Context, s *config.Settings) (*Data, error) {
+	return openData(ctx, s.Data, sqlite.Options{Existing: true, KeepSchema: true})
+}
+
+// Migrate brings the schemas in the data folder up to date, making them if
+// there are none.
+func Migrate(ctx context.Context, s *config.Settings) error {
+	if err := prepare(s.Data); err != nil {
+		return err
+	}
+	d, err := openData(ctx, s.Data, sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+func openData(ctx context.Context, dir string, o sqlite.Options) (*Data, error) {
+	o.Schema = sqlite.Main
+	d := &Data{}
+	var err error
+	if d.main, err = sqlite.Open(ctx, filepath.Join(dir, mainName), o); err != nil {
+		return nil, err
+	}
+	o.Schema = sqlite.ForClicks
+	if d.clicks, err = sqlite.Open(ctx, filepath.Join(dir, clicksName), o); err != nil {
+		return nil, errors.Join(err, d.main.Close())
+	}
+	d.Links, d.Accounts = sqlite.NewLinks(d.main), sqlite.NewAccounts(d.main)
+	d.Reports = sqlite.NewClicks(d.clicks)
+	return d, nil
+}
+
+// Close closes the files.
+func (d *Data) Close() error { return errors.Join(d.main.Close(), d.clicks.Close()) }
+
+// Schema is how up to date a file is.
+type Schema struct {
+	File       string
+	Have, Want int
+}
+
+// Schemas tells how up to date the files are.
+func (d *Data) Schemas(ctx context.Context) ([]Schema, error) {
+	var list []Schema
+	for _, f := range []struct {
+		db     *sqlite.DB
+		schema sqlite.Schema
+	}{{d.main, sqlite.Main}, {d.clicks, sqlite.ForClicks}} {
+		have, want, err := f.db.SchemaVersion(ctx, f.schema)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Schema{f.db.Path(), have, want})
+	}
+	return list, nil
+}
+
+// Integrity reads every page of the files and gives what is damaged.
+func (d *Data) Integrity(ctx context.Context) error {
+	return errors.Join(d.main.Check(ctx), d.clicks.Check(ctx))
+}
+
+// Options are what the server's parts see of the world.
+type Options struct {
+	Now    func() time.Time
+	Rand   io.Reader // secure
+	Logger *slog.Logger
+}
+
+// Backend is the open data folder of a server.
+type Backend struct {
+	Parts app.Parts
+	// Certificates is the folder for what ACME gives.
+	Certificates string
+
+	data    *Data
+	journal *journal.Journal
+	hasher  io.Closer
+	lock    *Lock
+}
+
+// limitKeys bounds the clients whose limits are remembered.
+const limitKeys = 1_000_000
+
+// Open makes the data folder if need be, becomes its server and opens all that
+// is in it.
+func Open(ctx context.Context, s *config.Settings, o Options) (*Backend, error) {
+	if err := prepare(s.Data); err != nil {
+		return nil, err
+	}
+	lock, err := TakeLock(s.Data)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{lock: lock, Certificates: filepath.Join(s.Data, certsName)}
+	if err := b.open(ctx, s, o); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error {
+	var err error
+	if b.data, err = openData(ctx, s.Data, sqlite.Options{}); err != nil {
+		return err
+	}
+	b.journal, err = journal.Open(filepath.Join(s.Data, journalName), journal.Options{
+		Sync: time.Duration(s.ClickSync), Reserve: true, Rand: o.Rand, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	hasher, err := enrich.OpenHasher(filepath.Join(s.Data, visitorName), enrich.Rotation(s.VisitorKeyRotation), s.VisitorKey, o.Now, o.Rand)
+	if err != nil {
+		return fmt.Errorf("visitor key: %w", err)
+	}
+	routes := memory.NewRoutes(s.CacheEntries)
+	b.Parts = app.Parts{
+		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
+		Idempotency: sqlite.NewIdempotency(b.data.main),
+		Log:         b.journal, Sink: sqlite.NewClicks(b.data.clicks), Reports: b.data.Reports,
+		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: hasher,
+		Limits: memory.NewLimits(limitKeys),
+		Checks: []app.Check{
+			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
+		},
+		Measures: append(b.journalMeasures(), routeMeasures(routes)...),
+	}
+	return nil
+}
+
+// Close closes everything, the journal last but the lock.
+func (b *Backend) Close() error {
+	var err error
+	if b.hasher != nil {
+		err = b.hasher.Close()
+	}
+	if b.data != nil {
+		err = errors.Join(err, b.data.Close())
+	}
+	if b.journal != nil {
+		err = errors.Join(err, b.journal.Close())
+	}
+	return errors.Join(err, b.lock.Close())
+}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kurz/client"
+)
+
+// linkSettings are the settings of the commands about links.
+var linkSettings = []string{"DATA", "BASE_URL", "DOMAINS", "SERVER"}
+
+func shortenCommand(w *World) *cobra.Command {
+	var n client.NewLink
+	starts, expires := momentFlag{now: w.Now}, momentFlag{now: w.Now}
+	c := addJSON(&cobra.Command{
+		Use: "shorten URL", Short: "Make a short link and print it", Args: cobra.ExactArgs(1),
+		Example: "  kurz shorten https://example.org/a/long/path\n  kurz shorten https://example.org/ --alias example --expires 90d",
+		RunE: func(c *cobra.Command, args []string) error {
+			n.LongURL, n.StartsAt, n.ExpiresAt = args[0], starts.time, expires.time
+			return withLinks(w, c, n.Domain, func(ctx context.Context, src source) error {
+				l, err := src.Create(ctx, n)
+				if err != nil {
+					return err
+				}
+				if wantsJSON(c) {
+					return printJSON(w.Stdout, l)
+				}
+				_, err = fmt.Fprintln(w.Stdout, l.ShortURL)
+				return err
+			})
+		},
+	})
+	f := c.Flags()
+	f.StringVar(&n.CustomAlias, "alias", "", "code to ask for, instead of a drawn one")
+	f.StringVar(&n.Domain, "domain", "", "another of the server's domains")
+	f.StringVar(&n.Title, "title", "", "what the link is")
+	f.StringSliceVar(&n.Tags, "tag", nil, "tags, separated by commas")
+	f.Var(&starts, "starts", "from when it works: a date, a time, or a span such as 2h")
+	f.Var(&expires, "expires", "until when it works")
+	f.StringVar(&n.ExpiredURL, "expired-url", "", "where it leads afterwards")
+	f.IntVar(&n.RedirectStatus, "status", 0, "301, 302, 307 or 308 (default 302)")
+	f.BoolVar(&n.ForwardQuery, "forward-query", false, "append the query of requests to the destination")
+	f.IntVar(&n.CodeLength, "code-length", 0, "characters of the drawn code")
+	f.StringVar(&n.IdempotencyKey, "idempotency-key", "", "with --server: the same key makes one link, however often it is sent")
+	settingFlags(c, linkSettings...)
+	return c
+}
+
+func linksCommand(w *World) *cobra.Command {
+	var filter client.Filter
+	var domain string
+	var limit int
+	var all bool
+	c := addJSON(&cobra.Command{
+		Use: "links", Short: "List links", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usageError{fmt.Errorf("--limit must be at least 1"), c.CommandPath()}
+			}
+			filter.PageSize = min(limit, 500)
+			return withLinks(w, c, domain, func(ctx context.Context, src source) error {
+				list := []*client.Link{}
+				more := false
+				for l, err := range src.List(ctx, filter) {
+					if err != nil {
+						return err
+					}
+					if more = !all && len(list) == limit; more {
+						break
+					}
+					list = append(list, l)
+				}
+				if wantsJSON(c) {
+					return printJSON(w.Stdout, list)
+				}
+				return printLinks(w, list, more)
+			})
+		},
+	})
+	f := c.Flags()
+	f.IntVar(&limit, "limit", 50, "how many, at most")
+	f.BoolVar(&all, "all", false, "all of them")
+	f.StringVar(&filter.Text, "search", "", "only with this text in code, title or destination")
+	f.StringVar(&filter.Tag, "tag", "", "only with this tag")
+	f.StringVar(&filter.Status, "status", "", "only scheduled, active, expired or revoked ones")
+	f.StringVar(&filter.Sort, "sort", "", "created_at, updated_at or short_code; with '-' before it the other way (default -created_at)")
+	f.StringVar(&domain, "domain", "", "only of another of the server's domains")
+	settingFlags(c, linkSettings...)
+	return c
+}
+
+func printLinks(w *World, list []*client.Link, more bool) error {
+	rows := [][]string{{"SHORT URL", "CLICKS", "STATUS", "CREATED", "DESTINATION"}}
+	for _, l := range list {
+		rows = append(rows, []string{l.ShortURL, strconv.FormatInt(l.Clicks, 10), l.Status, moment(l.CreatedAt), l.LongURL})
+	}
+	if err := table(w.Stdout, rows); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(w.Stderr, "There are more: use --limit or --all.\n")
+	}
+	return nil
+}
+
+func statsCommand(w *World) *cobra.Command {
+	var q client.Stats
+	var domain string
+	from, to := momentFlag{now: w.Now}, momentFlag{now: w.Now}
+	c := addJSON(&cobra.Command{
+		Use: "stats CODE", Short: "Show the statistics of a link", Args: cobra.ExactArgs(1),
+		Example: "  kurz stats abc1234 --from 2030-01-01 --interval week --tz Europe/Berlin",
+		RunE: func(c *cobra.Command, args []string) error {
+			q.From, q.To = from.time, to.time
+			return withLinks(w, c, domain, func(ctx context.Context, src source) error {
+				r, err := src.Stats(ctx, args[0], q)
+				if err != nil {
+					return err
+				}
+				if wantsJSON(c) {
+					return printJSON(w.Stdout, r)
+				}
+				return printReport(w, args[0], r)
+			})
+		},
+	})
+	f := c.Flags()
+	f.Var(&from, "from", "begin: a date, a time, or a span such as -7d (default: 30 days ago)")
+	f.Var(&to, "to", "end (default: now)")
+	f.StringVar(&q.Interval, "interval", "", "hour, day, week or month (default day)")
+	f.StringVar(&q.TimeZone, "tz", "", "time zone in which days begin (default UTC)")
+	f.StringVar(&q.Kind, "kind", "", "human, bot or all (default human)")
+	f.StringVar(&domain, "domain", "", "another of the server's domains")
+	settingFlags(c, linkSettings...)
+	return c
+}
+
+// topShown bounds the lists printed for people; --json has more.
+const topShown = 5
+
+func printReport(w *World, code string, r *client.Report) error {
+	_, err := fmt.Fprintf(w.Stdout, "%s from %s to %s, %s\n\n", code, moment(r.From), moment(r.To), r.TimeZone)
+	if err != nil {
+		return err
+	}
+	last := "never"
+	if r.LastClickedAt != nil {
+		last = moment(*r.LastClickedAt)
+	}
+	rows := [][]string{
+		{"Clicks", count(r.TotalClicks)},
+		{"Visitors", count(r.UniqueVisitors)},
+		{"Bots", count(r.BotClicks)},
+		{"QR scans", count(r.QRScans)},
+		{"Last click", last},
+	}
+	if err := table(w.Stdout, rows); err != nil {
+		return err
+	}
+	if err := printSeries(w, r); err != nil {
+		return err
+	}
+	for _, top := range []struct {
+		name   string
+		counts []client.Count
+	}{
+		{"REFERRERS", r.TopReferrers}, {"COUNTRIES", r.TopCountries}, {"CITIES", r.TopCities},
+		{"DEVICES", r.Devices}, {"BROWSERS", r.Browsers}, {"SYSTEMS", r.OperatingSystems},
+		{"LANGUAGES", r.Languages}, {"CAMPAIGNS", r.UTMCampaigns},
+	} {
+		rows := [][]string{{"", ""}, {top.name, "CLICKS"}}
+		for _, c := range top.counts[:min(topShown, len(top.counts))] {
+			rows = append(rows, []string{c.Value, count(c.Clicks)})
+		}
+		if len(rows) > 2 {
+			if err := table(w.Stdout, rows); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func printSeries(w *World, r *client.Report) error {
+	layout := time.DateOnly
+	if r.Interval == "hour" {
+		layout = "2006-01-02 15:04"
+	}
+	rows := [][]string{{"", ""}, {"FROM", "CLICKS", "VISITORS"}}
+	for _, b := range r.Series {
+		if b.Clicks > 0 {
+			rows = append(rows, []string{b.Start.Format(layout), count(b.Clicks), count(b.UniqueVisitors)})
+		}
+	}
+	if len(rows) == 2 {
+		return nil
+	}
+	return table(w.Stdout, rows)
+}
+
+func count(n int64) string { return strconv.FormatInt(n, 10) }

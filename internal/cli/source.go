@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"kurz/client"
+	"kurz/internal/account"
+	"kurz/internal/app"
+	"kurz/internal/backend"
+	"kurz/internal/click"
+	"kurz/internal/config"
+	"kurz/internal/fault"
+	"kurz/internal/link"
+)
+
+// source is where the commands about links work: on a server, through
+// client.Client, or on the data folder.
+type source interface {
+	Create(ctx context.Context, n client.NewLink) (*client.Link, error)
+	List(ctx context.Context, f client.Filter) iter.Seq2[*client.Link, error]
+	Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error)
+}
+
+// withLinks calls fn with the server that KURZ_SERVER names, or, without one,
+// with the data folder, as its operator.
+func withLinks(w *World, c *cobra.Command, domain string, fn func(context.Context, source) error) error {
+	s, err := settings(w, c)
+	if err != nil {
+		return err
+	}
+	if s.Server != "" {
+		server, err := client.New(s.Server, client.WithKey(s.APIKey), client.WithUserAgent("kurz-cli"),
+			client.WithHTTPClient(&http.Client{Timeout: time.Minute}))
+		if err != nil {
+			return err
+		}
+		return fn(c.Context(), server.On(domain))
+	}
+	data, err := backend.OpenData(c.Context(), &s.Settings)
+	if err != nil {
+		return err
+	}
+	src, err := newFolder(w, s, data, domain)
+	if err == nil {
+		err = fn(c.Context(), src)
+	}
+	return closing(data, err)
+}
+
+// closing closes the data folder and gives the first error.
+func closing(data *backend.Data, err error) error {
+	return errors.Join(err, data.Close())
+}
+
+// folder is the data folder as a source.
+type folder struct {
+	links   *link.Registry
+	reports click.Reports
+	domains *link.Domains
+	domain  link.Domain
+	named   bool // a domain was named
+	now     func() time.Time
+	period  string
+}
+
+func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*folder, error) {
+	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
+		// A server runs here and knows better under which address.
+		s.BaseURL, s.Domains = at.Base(), at.Domains
+	}
+	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	if err != nil {
+		return nil, err
+	}
+	d, err := core.Domains.Named(domain)
+	if err != nil {
+		return nil, err
+	}
+	return &folder{
+		links: core.Registry, reports: data.Reports, domains: core.Domains,
+		domain: d, named: domain != "", now: w.Now, period: app.VisitorPeriod(&s.Settings),
+	}, nil
+}
+
+// Create makes a link of nobody's.
+func (f *folder) Create(ctx context.Context, n client.NewLink) (*client.Link, error) {
+	l, _, err := f.links.Create(ctx, account.Operator(), link.Creation{
+		LongURL: n.LongURL, Alias: n.CustomAlias, Domain: n.Domain,
+		StartsAt: n.StartsAt, ExpiresAt: n.ExpiresAt, ExpiredURL: n.ExpiredURL,
+		RedirectStatus: n.RedirectStatus, EdgeTTL: time.Duration(n.EdgeTTL) * time.Second,
+		ForwardQuery: n.ForwardQuery, Title: n.Title, Notes: n.Notes, Tags: n.Tags,
+		ContentID: n.ContentID, FindExisting: n.FindExisting, CodeLength: n.CodeLength,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.show(&l, 0), nil
+}
+
+// List gives everybody's links.
+func (f *folder) List(ctx context.Context, filter client.Filter) iter.Seq2[*client.Link, error] {
+	return func(yield func(*client.Link, error) bool) {
+		q, err := f.query(filter)
+		for err == nil {
+			var page []link.Link
+			var totals map[link.ID]int64
+			if page, q.After, err = f.links.Page(ctx, account.Operator(), q); err != nil {
+				break
+			}
+			if totals, err = f.totals(ctx, page); err != nil {
+				break
+			}
+			for i := range page {
+				if !yield(f.show(&page[i], totals[page[i].ID]), nil) {
+					return
+				}
+			}
+			if q.After.IsZero() {
+				return
+			}
+		}
+		yield(nil, err)
+	}
+}
+
+func (f *folder) query(filter client.Filter) (link.Query, error) {
+	sort, err := link.ParseSort(filter.Sort)
+	if err != nil {
+		return link.Query{}, err
+	}
+	q := link.Query{Text: filter.Text, Tag: filter.Tag, Status: link.Status(filter.Status), Sort: sort, Limit: filter.PageSize}
+	if f.named {
+		q.Domain = &f.domain
+	}
+	if q.Status != "" && !slices.Contains([]link.Status{link.Scheduled, link.Active, link.Expired, link.Revoked}, q.Status) {
+		return q, fault.Invalid("status", "must be scheduled, active, expired or revoked")
+	}
+	return q, nil
+}
+
+func (f *folder) totals(ctx context.Context, page []link.Link) (map[link.ID]int64, error) {
+	if len(page) == 0 {
+		return nil, nil
+	}
+	ids := make([]link.ID, len(page))
+	for i := range page {
+		ids[i] = page[i].ID
+	}
+	return f.reports.Totals(ctx, ids)
+}
+
+func (f *folder) show(l *link.Link, clicks int64) *client.Link {
+	shown := &client.Link{
+		ShortCode: string(l.Code), ShortURL: f.domains.ShortURL(l.Key), Domain: f.domains.Host(l.Domain),
+		LongURL: string(l.Destination), Status: string(l.Status(f.now())), Clicks: clicks, Owner: l.Owner.String(),
+		Title: l.Title, Notes: l.Notes, Tags: l.Tags, ContentID: l.ContentID,
+		RedirectStatus: l.RedirectStatus, EdgeTTL: int(l.EdgeTTL / time.Second), ForwardQuery: l.ForwardQuery,
+		ExpiredURL: string(l.ExpiredURL), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt,
+		StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt,
+	}
+	if l.Alias {
+		shown.CustomAlias = shown.ShortCode
+	}
+	if shown.Tags == nil {
+		shown.Tags = []string{}
+	}
+	return shown
+}
+
+// topListed bounds the lists of a report.
+const topListed = 100
+
+// Stats gives the report of a link.
+func (f *folder) Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error) {
+	q, err := f.reportQuery(s)
+	if err != nil {
+		return nil, err
+	}
+	c, err := link.ParseCode(code)
+	if err != nil {
+		return nil, err
+	}
+	l, err := f.links.Get(ctx, account.Operator(), link.Key{Domain: f.domain, Code: c})
+	if err != nil {
+		return nil, err
+	}
+	q.Link = l.ID
+	r, err := f.reports.Report(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return f.showReport(code, &r), nil
+}
+
+// reportQuery applies the defaults of the API's reports.
+func (f *folder) reportQuery(s client.Stats) (click.Query, error) {
+	q := click.Query{From: s.From, To: s.To, Zone: time.UTC, Interval: click.Daily, Kinds: click.Humans, Top: topListed}
+	if q.To.IsZero() {
+		q.To = f.now().UTC().Truncate(time.Millisecond).Add(time.Millisecond)
+	}
+	if q.From.IsZero() {
+		q.From = q.To.AddDate(0, 0, -30)
+	}
+	if !q.From.Before(q.To) {
+		return q, fault.Invalid("from", "must be before to")
+	}
+	if s.TimeZone != "" {
+		zone, err := time.LoadLocation(s.TimeZone)
+		if err != nil || s.TimeZone == "Local" {
+			return q, fault.Invalid("tz", "must be a time zone such as Europe/Berlin")
+		}
+		q.Zone = zone
+	}
+	if s.Interval != "" {
+		q.Interval = click.Interval(s.Interval)
+	}
+	if !slices.Contains([]click.Interval{click.Hourly, click.Daily, click.Weekly, click.Monthly}, q.Interval) {
+		return q, fault.Invalid("interval", "must be hour, day, week or month")
+	}
+	if s.Kind != "" {
+		q.Kinds = click.KindSet(s.Kind)
+	}
+	if !slices.Contains([]click.KindSet{click.Humans, click.Bots, click.AllKind}, q.Kinds) {
+		return q, fault.Invalid("kind", "must be human, bot or all")
+	}
+	return q, nil
+}
+
+func (f *folder) showReport(code string, r *click.Report) *client.Report {
+	shown := &client.Report{
+		ShortCode: code, From: r.From, To: r.To, TimeZone: r.Zone.String(), Interval: string(r.Interval),
+		TotalClicks: r.TotalClicks, UniqueVisitors: r.UniqueVisitors, UniqueVisitorsPeriod: f.period,
+		BotClicks: r.BotClicks, QRScans: r.QRScans,
+		Series: []client.Bucket{}, ClicksByDay: []client.Day{}, ClicksByHour: []client.Hour{},
+		TopReferrers: counts(r, click.ByReferrer), TopCountries: counts(r, click.ByCountry),
+		TopCities: counts(r, click.ByCity), Devices: counts(r, click.ByDevice),
+		Browsers: counts(r, click.ByBrowser), OperatingSystems: counts(r, click.ByOS),
+		Languages: counts(r, click.ByLanguage), UTMCampaigns: counts(r, click.ByCampaign),
+	}
+	if !r.LastClickedAt.IsZero() {
+		shown.LastClickedAt = &r.LastClickedAt
+	}
+	for _, b := range r.Series {
+		shown.Series = append(shown.Series, client.Bucket{Start: b.Start, Clicks: b.Clicks, UniqueVisitors: b.UniqueVisitors})
+	}
+	for _, b := range r.ByDay {
+		shown.ClicksByDay = append(shown.ClicksByDay, client.Day{Date: b.Start.In(r.Zone).Format(time.DateOnly), Clicks: b.Clicks})
+	}
+	for _, b := range r.ByHour {
+		shown.ClicksByHour = append(shown.ClicksByHour, client.Hour{Hour: b.Start, Clicks: b.Clicks})
+	}
+	return shown
+}
+
+func counts(r *click.Report, d click.Dimension) []client.Count {
+	list := []client.Count{}
+	for _, c := range r.Top[d] {
+		list = append(list, client.Count{Value: c.Value, Clicks: c.Clicks})
+	}
+	return list
+}
