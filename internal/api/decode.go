@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -262,11 +263,17 @@ func decodeList(v jsontext.Value) ([]string, error) {
 	return list, nil
 }
 
+// timeShape is RFC 3339, section 5.6; package time takes more.
+var timeShape = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$`)
+
 // parseTime reads a time strictly by RFC 3339. The bounds keep it apart from
 // the zero time, which stands for none, and in four digits.
 func parseTime(s string) (time.Time, error) {
-	var t time.Time
-	if err := t.UnmarshalText([]byte(s)); err != nil {
+	if !timeShape.MatchString(s) {
+		return time.Time{}, errTime
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
+	if err != nil {
 		return time.Time{}, errTime
 	}
 	t = t.UTC().Truncate(time.Millisecond)

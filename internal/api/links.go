@@ -10,18 +10,26 @@ import (
 	"kurz/internal/link"
 )
 
+// form is one way to ask for a link and to show what came of it.
+type form struct {
+	parse func(body []byte) (link.Creation, error)
+	show  func(ctx context.Context, l link.Link, created bool) any
+	// fault, unless nil, tells the Registry's fault in the form's own words.
+	fault func(err error) error
+}
+
 func (a *API) createLink(c *call) error {
-	return a.create(c, parseCreate, func(ctx context.Context, l link.Link, created bool) any {
+	return a.create(c, form{parse: parseCreate, show: func(ctx context.Context, l link.Link, created bool) any {
 		if created {
-			return a.show(&l, new(int64))
+			return a.show(&l, new(int64)) // nobody can have clicked it
 		}
 		return a.showOne(ctx, l)
-	})
+	}})
 }
 
 // create is what all creates have in common: limit, body, idempotency,
-// Registry, and the answer that show gives.
-func (a *API) create(c *call, parse func([]byte) (link.Creation, error), show func(ctx context.Context, l link.Link, created bool) any) error {
+// Registry, answer.
+func (a *API) create(c *call, f form) error {
 	if err := a.count(c); err != nil {
 		return err
 	}
@@ -30,12 +38,15 @@ func (a *API) create(c *call, parse func([]byte) (link.Creation, error), show fu
 		return err
 	}
 	return a.once(c, body, func(ctx context.Context, op idempotency.Operation) (idempotency.Answer, error) {
-		creation, err := parse(body)
+		creation, err := f.parse(body)
 		if err != nil {
 			return idempotency.Answer{}, err
 		}
 		creation.Operation = link.Operation(op)
 		l, outcome, err := a.Registry.Create(ctx, c.actor, creation)
+		if err != nil && f.fault != nil {
+			err = f.fault(err)
+		}
 		if err != nil {
 			return idempotency.Answer{}, err
 		}
@@ -45,7 +56,7 @@ func (a *API) create(c *call, parse func([]byte) (link.Creation, error), show fu
 		if outcome == link.Found {
 			status = ok
 		}
-		return answer(status, show(ctx, l, outcome == link.Inserted), header)
+		return answer(status, f.show(ctx, l, outcome == link.Inserted), header)
 	})
 }
 

@@ -220,23 +220,31 @@ func zone(q query) (*time.Location, error) {
 }
 
 // filters reads the parameters that are named for dimensions. "DE,FR" keeps
-// either, "!DE,FR" keeps neither; where one is repeated, each must hold. A
-// backslash takes a comma or an exclamation mark for itself.
+// either, "!DE,FR" neither; one that is repeated is as good as one with all the
+// values. A backslash takes a comma or an exclamation mark for itself.
 func filters(q query) ([]click.Filter, error) {
 	var list []click.Filter
 	var errs []error
 	for _, name := range dimensionNames() {
+		keep, drop := click.Filter{Dimension: click.Dimension(name)}, click.Filter{Dimension: click.Dimension(name), Not: true}
 		for _, s := range q[name] {
-			f := click.Filter{Dimension: click.Dimension(name)}
-			if s, f.Not = strings.CutPrefix(s, "!"); s == "" {
+			f := &keep
+			s, not := strings.CutPrefix(s, "!")
+			if not {
+				f = &drop
+			}
+			if s == "" {
 				errs = append(errs, fault.Invalid(name, "is empty: send values, or %q or %q", click.Direct, click.Unknown))
 				continue
 			}
-			if f.Values = splitValues(s); len(f.Values) > maxValues {
+			f.Values = append(f.Values, splitValues(s)...)
+		}
+		for _, f := range []click.Filter{keep, drop} {
+			if len(f.Values) > maxValues {
 				errs = append(errs, fault.Invalid(name, "may have at most %d values", maxValues))
-				continue
+			} else if len(f.Values) > 0 {
+				list = append(list, f)
 			}
-			list = append(list, f)
 		}
 	}
 	return list, gather(errs...)

@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
+	"kurz/internal/fault"
 	"kurz/internal/link"
 )
 
@@ -24,14 +27,25 @@ type shortened struct {
 }
 
 func (a *API) shorten(c *call) error {
-	return a.create(c, a.parseShorten, func(_ context.Context, l link.Link, _ bool) any {
+	return a.create(c, form{parse: a.parseShorten, fault: shortenFault, show: func(_ context.Context, l link.Link, _ bool) any {
 		return shortened{
 			ShortID:     string(l.Code),
 			ShortURL:    a.Domains.ShortURL(l.Key),
 			OriginalURL: string(l.Destination),
 			ExpiresAt:   stamp(l.ExpiresAt),
 		}
-	})
+	}})
+}
+
+// shortenFault names the field as the simple form does.
+func shortenFault(err error) error {
+	f, found := errors.AsType[*fault.Error](err)
+	if !found || len(f.Details) != 1 || f.Details[0].Field != "long_url" {
+		return err
+	}
+	renamed := fault.Wrap(f.Code, err, "%s", strings.ReplaceAll(f.Message, "long_url", "url"))
+	renamed.Details = []fault.Detail{{Field: "url", Reason: f.Details[0].Reason}}
+	return renamed
 }
 
 func (a *API) parseShorten(body []byte) (link.Creation, error) {
