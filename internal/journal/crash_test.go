@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -86,7 +87,7 @@ func executable(t *testing.T) string {
 
 // TestModel compares a journal with a list, through closes and crashes.
 func TestModel(t *testing.T) {
-	base := t.TempDir()
+	base := memoryDir(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(base, "")
 		if err != nil {
@@ -142,7 +143,9 @@ func TestModel(t *testing.T) {
 			"crash": func(*rapid.T) {
 				to := crash(t, dir)
 				j.Close()
-				dir = to
+				if err := errors.Join(os.RemoveAll(dir), os.Rename(to, dir)); err != nil {
+					rt.Fatal(err)
+				}
 				reopen()
 			},
 			"": func(rt *rapid.T) {

@@ -22,7 +22,7 @@ import (
 // leaves it, and gives its folder, the segment's path, and where records end.
 func orderly(t testing.TB, n int, crashed bool) (dir, path string, ends []int64) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = memoryDir(t)
 	j := open(t, dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
 	end := int64(journal.HeaderSize)
 	for i := range n {

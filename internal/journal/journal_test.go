@@ -50,6 +50,22 @@ func open(t testing.TB, dir string, o journal.Options) *journal.Journal {
 	return j
 }
 
+// memoryDir gives a folder of a file system in memory where there is one: for
+// tests that open a journal thousands of times.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "journal")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 func record(i int) []byte { return fmt.Appendf(nil, "record %d %s", i, strings.Repeat("x", i%300)) }
 
 // add appends records [from, to) and gives their sequences.
@@ -99,7 +115,7 @@ func texts(from, to int) []string {
 // open: a copy of its folder.
 func crash(t testing.TB, dir string) string {
 	t.Helper()
-	to := t.TempDir()
+	to := memoryDir(t)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)

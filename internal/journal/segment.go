@@ -96,6 +96,7 @@ func newSegment(f *os.File, dir string, id click.LogID, number uint64, opts Opti
 		if err != nil {
 			return nil, fmt.Errorf("mapping %s: %w", s.path, err)
 		}
+		prepare(memory, 0)
 		s.memory = memory
 	}
 	return s, nil
@@ -186,6 +187,7 @@ func (s *segment) sync(end int64) error {
 		if err := syncMapped(s.file, s.memory, from, end); err != nil {
 			return err
 		}
+		prepare(s.memory, end)
 	}
 	s.synced = end
 	return nil
