@@ -48,6 +48,8 @@ cover: ## coverage of the packages that must have 90 % and of the rest
 
 lint: ## run the linters of .golangci.yml
 	$(GOLANGCI) run ./...
+	@sleepy=$$(git ls-files -co --exclude-standard '*_test.go' | xargs grep -lE 'time\.Sleep\(' | xargs -r grep -L '"testing/synctest"'); \
+	if [ -n "$$sleepy" ]; then echo "tests that sleep outside testing/synctest:"; echo "$$sleepy"; exit 1; fi
 
 vet: ## run go vet
 	$(GO) vet ./...

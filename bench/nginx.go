@@ -76,7 +76,7 @@ func startNginx(ctx context.Context, l *lab) (*nginx, error) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for range 1200 { // a map of a million links takes a while
-		if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+		if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr); err == nil {
 			return n, conn.Close()
 		}
 		select {

@@ -285,7 +285,9 @@ func (l *lab) wrkScript(codes []string) (string, error) {
 	}
 	fmt.Fprint(f, `}
 function init()
-  for n, code in ipairs(codes) do requests[n] = wrk.format('GET', '/' .. code) end
+  for n, code in ipairs(codes) do
+    requests[n] = wrk.format('GET', '/' .. code)
+  end
 end
 function request()
   i = i % #requests + 1

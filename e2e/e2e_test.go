@@ -1,7 +1,7 @@
 // Package e2e tests kurz from outside: it builds the real program, starts it on
 // a free loopback port with a data folder of its own, and knows nothing of it
 // but what its users know.
-package e2e
+package e2e_test
 
 import (
 	"bytes"

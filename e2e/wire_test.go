@@ -1,4 +1,4 @@
-package e2e
+package e2e_test
 
 import (
 	"encoding/json"
@@ -47,7 +47,7 @@ func TestBadWire(t *testing.T) {
 			written := make(chan struct{})
 			go func() {
 				defer close(written)
-				conn.Write([]byte(c.sent)) //nolint:errcheck // see above
+				conn.Write([]byte(c.sent))
 			}()
 			r, err := conn.Read(false)
 			if err != nil {

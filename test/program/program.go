@@ -229,7 +229,7 @@ func (s *Server) NewKey(ctx context.Context, email string, flags ...string) (str
 
 // FreeAddr gives a loopback address with a port that is free at the moment.
 func FreeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
