@@ -188,7 +188,8 @@ func parseClickCursor(s string) (click.ID, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err == nil && len(b) == 9 && b[0] == 'k' {
-		if id := click.ID(binary.BigEndian.Uint64(b[1:])); id > 0 {
+		// Compared, since the decoder overlooks line ends.
+		if id := click.ID(binary.BigEndian.Uint64(b[1:])); id > 0 && clickCursor(id) == s {
 			return id, nil
 		}
 	}

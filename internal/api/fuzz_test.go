@@ -42,11 +42,11 @@ func FuzzBody(f *testing.F) {
 		f.Add(s, false)
 		f.Add(s, true)
 	}
+	w := newWorld(f, func(a *api.Settings, _ *link.Settings) { a.Rates, a.Limits = api.Rates{}, nil })
+	w.link(f, "ann", `{"long_url":"https://example.com","custom_alias":"mine"}`)
 	f.Fuzz(func(t *testing.T, body string, patch bool) {
-		w := newWorld(t, func(a *api.Settings, _ *link.Settings) { a.Rates, a.Limits = api.Rates{}, nil })
 		a := ask{Method: "POST", Path: urls, Who: "ann", Body: body, Header: http.Header{"Content-Type": {"application/json"}}}
 		if patch {
-			w.link(t, "ann", `{"long_url":"https://example.com","custom_alias":"mine"}`)
 			a.Method, a.Path = "PATCH", urls+"/mine"
 		}
 		got := w.do(t, a)
