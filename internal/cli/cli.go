@@ -98,7 +98,6 @@ func newRoot(w *World) *cobra.Command {
 		Long:          "kurz shortens links, redirects, and counts, from one folder on one machine.\n\nStart with 'kurz serve'.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	root.PersistentFlags().String(configFlag, "", "file with settings (default: the one that KURZ_CONFIG names)")

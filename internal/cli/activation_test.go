@@ -1,0 +1,159 @@
+//go:build unix
+
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// activated is a kurz whose socket this test opened, as systemd does.
+type activated struct {
+	command *exec.Cmd
+	log     *bytes.Buffer
+}
+
+// activate starts kurz with the socket f as its descriptor 3.
+func activate(t *testing.T, f *os.File, data, url string) *activated {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The shell's id is that of the program it becomes; testscript.Main runs
+	// kurz under that name.
+	link := filepath.Join(t.TempDir(), "kurz")
+	if err := os.Symlink(self, link); err != nil {
+		t.Fatal(err)
+	}
+	a := &activated{log: &bytes.Buffer{}}
+	a.command = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, link) //nolint:noctx // ended by SIGTERM
+	a.command.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "LISTEN_FDS=1", "KURZ_DATA=" + data, "KURZ_BASE_URL=" + url,
+		"KURZ_RATE_REDIRECT=off", "KURZ_LOG_LEVEL=warn",
+	}
+	a.command.ExtraFiles = []*os.File{f}
+	a.command.Stderr = a.log
+	if err := a.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// stop ends it as systemd does, and checks that it ends in order.
+func (a *activated) stop(t *testing.T) {
+	t.Helper()
+	if err := a.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := a.command.Wait(); err != nil {
+		t.Errorf("kurz: %v: %s", err, a.log)
+	}
+}
+
+// TestSocketActivation restarts kurz under load, behind a socket that stays
+// open: not one request is refused or cut off.
+func TestSocketActivation(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := listener.(*net.TCPListener).File() //nolint:forcetypeassert // it is one
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + listener.Addr().String()
+	// The copy is what stays open.
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	data := filepath.Join(t.TempDir(), "data")
+
+	server := activate(t, socket, data, url)
+	// Waits in the socket's queue until the server accepts.
+	if status, err := fetch(t.Context(), false, url+"/health/ready"); err != nil || status != 200 {
+		server.stop(t)
+		t.Fatalf("status %d, %v: %s", status, err, server.log)
+	}
+	var done atomic.Bool
+	var answered, failed atomic.Int64
+	var clients sync.WaitGroup
+	for i := range 8 {
+		// Half of them keep their connection, half make a new one each time.
+		clients.Go(func() {
+			for !done.Load() {
+				status, err := fetch(t.Context(), i%2 == 0, url+"/nothing")
+				if err != nil || status != http.StatusNotFound {
+					failed.Add(1)
+					t.Errorf("status %d, %v", status, err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	for range 3 {
+		at := answered.Load()
+		wait(t, func() bool { return answered.Load() > at+500 || failed.Load() > 0 })
+		server.stop(t)
+		server = activate(t, socket, data, url)
+	}
+	at := answered.Load()
+	wait(t, func() bool { return answered.Load() > at+500 || failed.Load() > 0 })
+	done.Store(true)
+	clients.Wait()
+	server.stop(t)
+	t.Logf("%d requests answered over 3 restarts, %d failed", answered.Load(), failed.Load())
+}
+
+// reused is a client that keeps its connections. A request that finds its
+// connection closed before a byte was sent is sent again by net/http itself, as
+// RFC 9112, section 9.3.1, has every client do.
+var reused = &http.Client{Timeout: 30 * time.Second}
+
+func fetch(ctx context.Context, keep bool, url string) (int, error) {
+	client := reused
+	if !keep {
+		client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusNotFound && !strings.Contains(string(body), "URL_NOT_FOUND") {
+		err = fmt.Errorf("answered %q", body)
+	}
+	return resp.StatusCode, err
+}
+
+// wait waits until cond holds.
+func wait(t *testing.T, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !cond(); {
+		if time.Now().After(end) {
+			t.Fatal("waited too long")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
