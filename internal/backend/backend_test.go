@@ -1,0 +1,263 @@
+package backend_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kurz/internal/backend"
+	"kurz/internal/config"
+)
+
+func load(t *testing.T, dir string, environ ...string) *config.Settings {
+	t.Helper()
+	s, err := config.Load(config.Sources{Environ: append(environ, "KURZ_DATA="+dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &s.Settings
+}
+
+func open(ctx context.Context, s *config.Settings) (*backend.Backend, error) {
+	return backend.Open(ctx, s, backend.Options{Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func TestOpenMakesWhatItNeeds(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "data")
+	s := load(t, dir)
+	if _, err := backend.OpenData(t.Context(), s); err == nil || !strings.Contains(err.Error(), "start 'kurz serve' once") {
+		t.Errorf("commands on a folder that is not there: %v", err)
+	}
+	b, err := open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.Parts.Checks {
+		if text, err := c.Run(t.Context()); err != nil {
+			t.Errorf("%s: %q, %v", c.Name, text, err)
+		}
+	}
+	names := map[string]bool{}
+	for _, m := range b.Parts.Measures {
+		if names[m.Name] || m.Help == "" || m.Total != strings.HasSuffix(m.Name, "_total") {
+			t.Errorf("measure %+v", m)
+		}
+		names[m.Name] = true
+		if v := m.Read(); v < 0 {
+			t.Errorf("%s: %v", m.Name, v)
+		}
+	}
+	// Beside it.
+	d, err := backend.OpenData(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := d.Schemas(t.Context())
+	if err != nil || len(schemas) != 2 || schemas[0].Have != schemas[0].Want || schemas[1].Have < 1 {
+		t.Errorf("schemas %+v, %v", schemas, err)
+	}
+	if err := d.Integrity(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(d.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ownersAlone(t, dir)
+	if r, err := backend.VerifyJournal(dir); err != nil || r.Damaged != 0 {
+		t.Errorf("journal %+v, %v", r, err)
+	}
+	// And again.
+	if b, err = open(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func ownersAlone(t *testing.T, dir string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		return
+	}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s may be read by others: %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneServer(t *testing.T) {
+	dir := t.TempDir()
+	s := load(t, dir)
+	if served, err := backend.Served(dir); served || err != nil {
+		t.Errorf("served %v, %v before", served, err)
+	}
+	b, err := open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if served, err := backend.Served(dir); !served || err != nil {
+		t.Errorf("served %v, %v", served, err)
+	}
+	if _, err := open(t.Context(), s); !errors.Is(err, backend.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a second server: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if served, err := backend.Served(dir); served || err != nil {
+		t.Errorf("served %v, %v after", served, err)
+	}
+}
+
+func TestServingNote(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := backend.ReadServing(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a server: %v", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	base, err := url.Parse("https://go.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_700_000_000, 123_456_789)
+	want := backend.NewServing([]net.Listener{listener}, true, base, []string{"s.example"}, now)
+	if want.Listen[0] != "tcp:"+listener.Addr().String() {
+		t.Errorf("listens on %q", want.Listen)
+	}
+	remove, err := backend.WriteServing(dir, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backend.ReadServing(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the note of a server that is gone: %v", err)
+	}
+	lock, err := backend.TakeLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := backend.ReadServing(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("note (-want +got):\n%s", diff)
+	}
+	if got.Base().String() != base.String() {
+		t.Errorf("base %s", got.Base())
+	}
+	for _, bad := range []string{"", "{", `{"base_url":"://"}`, `{"base_url":""}`} {
+		if err := os.WriteFile(filepath.Join(dir, "serving.json"), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backend.ReadServing(dir); err == nil {
+			t.Errorf("%q is taken for a note", bad)
+		}
+	}
+	remove()
+	if _, err := backend.ReadServing(dir); err == nil {
+		t.Error("a note that was removed")
+	}
+	if err := lock.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrateAndInspect(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := load(t, dir)
+	for range 2 {
+		if err := backend.Migrate(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := backend.Inspect(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Integrity(t.Context()), d.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFoldersThatCantBe(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if _, err := open(t.Context(), load(t, dir)); err == nil || !strings.Contains(err.Error(), "--data") {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if err := backend.Migrate(t.Context(), load(t, dir)); err == nil {
+			t.Errorf("%s: migrated", dir)
+		}
+	}
+	if os.Geteuid() == 0 || runtime.GOOS == "windows" {
+		return
+	}
+	locked := t.TempDir()
+	if err := os.Chmod(locked, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t.Context(), load(t, locked)); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), locked) {
+		t.Errorf("a folder that can't be written: %v", err)
+	}
+}
+
+// TestAFailedOpenLetsGo: what could be opened is closed, and the folder can be
+// served once the trouble is gone.
+func TestAFailedOpenLetsGo(t *testing.T) {
+	dir := t.TempDir()
+	s := load(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "journal"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t.Context(), s); err == nil {
+		t.Fatal("opened without a journal")
+	}
+	if err := os.Remove(filepath.Join(dir, "journal")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFreeSpace(t *testing.T) {
+	if free, err := backend.FreeSpace(t.TempDir()); err != nil || free == 0 {
+		t.Errorf("%d, %v", free, err)
+	}
+	if _, err := backend.FreeSpace(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("space on a disk that is not there")
+	}
+}
