@@ -25,7 +25,9 @@ func Table() []Line {
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
 
-		{Path: "internal/edge", Kind: Front, Uses: []string{"golang.org/x/crypto/acme"}},
+		{Path: "internal/edge", Kind: Front,
+			Uses:     []string{"golang.org/x/crypto/acme"},
+			TestUses: []string{"github.com/letsencrypt/pebble", "github.com/letsencrypt/challtestsrv"}},
 		{Path: "internal/redirect", Kind: Room},
 		{Path: "internal/api", Kind: Room,
 			Uses:     []string{"github.com/go-json-experiment/json"},

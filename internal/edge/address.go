@@ -15,6 +15,19 @@ type proxies struct {
 	unix bool
 }
 
+// plainPrefixes gives the networks as addresses are compared with them: those
+// of IPv4 in IPv6's form as IPv4.
+func plainPrefixes(nets []netip.Prefix) []netip.Prefix {
+	plain := make([]netip.Prefix, len(nets))
+	for i, n := range nets {
+		if n.Addr().Is4In6() && n.Bits() >= 96 {
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		plain[i] = n
+	}
+	return plain
+}
+
 // client gives the address that a request came from. The list of
 // X-Forwarded-For (over all its lines) is walked from its end, where the
 // nearest proxy wrote: each address is believed if the one that reported it is

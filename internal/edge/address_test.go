@@ -23,6 +23,7 @@ func sha256Source(s string) string {
 
 var trusted = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48"),
+	netip.MustParsePrefix("::ffff:172.16.0.0/108"),
 }
 
 // clientOf asks an Edge whose request it takes one for.
@@ -54,6 +55,7 @@ func TestClient(t *testing.T) {
 		{name: "claimed by a stranger", peer: "192.0.2.1:4711", forwarded: []string{"198.51.100.1"}, want: "192.0.2.1"},
 		{name: "told by a proxy", peer: "10.0.0.1:4711", forwarded: []string{"198.51.100.1"}, want: "198.51.100.1"},
 		{name: "told by a mapped proxy", peer: "[::ffff:10.0.0.1]:4711", forwarded: []string{"198.51.100.1"}, want: "198.51.100.1"},
+		{name: "told by a proxy of a mapped network", peer: "172.31.0.1:4711", forwarded: []string{"198.51.100.1"}, want: "198.51.100.1"},
 		{name: "told by an IPv6 proxy", peer: "[2001:db8:ffff::1]:4711", forwarded: []string{"198.51.100.1"}, want: "198.51.100.1"},
 		{name: "claimed to a proxy", peer: "10.0.0.1:4711", forwarded: []string{"203.0.113.9, 198.51.100.1"}, want: "198.51.100.1"},
 		{name: "two proxies", peer: "10.0.0.1:4711", forwarded: []string{"203.0.113.9, 198.51.100.1, 10.0.0.2"}, want: "198.51.100.1"},
@@ -132,5 +134,8 @@ func FuzzForwardedFor(f *testing.F) {
 }
 
 func trusts(addr netip.Addr) bool {
+	if addr.Is4() && netip.MustParsePrefix("172.16.0.0/12").Contains(addr) {
+		return true
+	}
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -116,7 +116,7 @@ func New(s Settings) *Edge {
 		s.LogRedirects = 100
 	}
 	s.Timeouts.fill()
-	e := &Edge{s: s, proxies: proxies{nets: s.TrustedProxies, unix: s.TrustUnixSocket}}
+	e := &Edge{s: s, proxies: proxies{nets: plainPrefixes(s.TrustedProxies), unix: s.TrustUnixSocket}}
 	e.exchanges.New = func() any { return new(exchange) }
 	e.server = e.newServer()
 	return e
