@@ -73,9 +73,7 @@ func (r *Resolver) Watch(ctx context.Context) error {
 // poll takes in the changes after mark. If one of them can't be, the mark
 // stays and all are taken in again.
 func (r *Resolver) poll(ctx context.Context, mark int64) (next int64, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, max(r.s.LoadTime, r.s.PollInterval))
-	defer cancel()
-	keys, next, err := r.s.Store.Changes(ctx, mark)
+	keys, next, err := r.changes(ctx, mark)
 	if err != nil {
 		return mark, false, err
 	}
@@ -88,6 +86,12 @@ func (r *Resolver) poll(ctx context.Context, mark int64) (next int64, more bool,
 		}
 	}
 	return next, len(keys) >= changesPage, nil
+}
+
+func (r *Resolver) changes(ctx context.Context, mark int64) ([]link.Key, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.s.LoadTime)
+	defer cancel()
+	return r.s.Store.Changes(ctx, mark)
 }
 
 // changesPage is how many keys link.Store.Changes gives at most.
@@ -103,6 +107,8 @@ func (r *Resolver) follow(ctx context.Context, k link.Key) error {
 	if err != nil || !ok {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.s.LoadTime)
+	defer cancel()
 	route := link.Missing(r.s.Now())
 	found, err := r.s.Store.Route(ctx, k)
 	switch {
