@@ -7,8 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"kurz/internal/account"
 	"kurz/internal/contracttest"
+	"kurz/internal/fault"
 	"kurz/internal/link"
 	"kurz/internal/sqlite"
 )
@@ -31,6 +35,108 @@ func someLink(n int) link.Link {
 		Key: link.Key{Code: link.Code(fmt.Sprintf("%07x", uint32(n)*2654435761>>4))}, ID: link.ID(n + 1),
 		Destination:    link.Href(fmt.Sprintf("https://example.com/articles/2026/11/some-title-of-it-%d", n)),
 		RedirectStatus: 302, CreatedAt: created, UpdatedAt: created, Version: 1,
+	}
+}
+
+// TestLinksOfAnotherProcess has a second connection to the file, as a command
+// beside the server has.
+func TestLinksOfAnotherProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kurz.db")
+	server := sqlite.NewLinks(open(t, path, sqlite.Options{}))
+	command := sqlite.NewLinks(open(t, path, sqlite.Options{Existing: true}))
+	_, mark, err := server.Changes(t.Context(), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := someLink(1)
+	if _, _, err := command.Insert(t.Context(), link.New{Link: l}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := server.Get(t.Context(), l.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := server.Insert(t.Context(), link.New{Link: l}); !fault.Is(err, fault.AliasTaken) {
+		t.Errorf("Insert of the other's code: %v", err)
+	}
+	got.RevokedAt = got.CreatedAt
+	if _, err := command.Update(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := server.Route(t.Context(), l.Key); err != nil || r.Version != 2 {
+		t.Errorf("route %+v, error %v", r, err)
+	}
+	keys, _, err := server.Changes(t.Context(), mark)
+	if diff := cmp.Diff([]link.Key{l.Key}, keys); diff != "" || err != nil {
+		t.Errorf("Changes: error %v, (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestLinksAndAccountsSurviveAClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kurz.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, u := someLink(1), account.User{ID: 1, Email: "a@example.com", CreatedAt: someLink(1).CreatedAt, Version: 1}
+	if _, _, err := sqlite.NewLinks(db).Insert(t.Context(), link.New{Link: l}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlite.NewAccounts(db).AddUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, path, sqlite.Options{Existing: true})
+	if got, err := sqlite.NewLinks(db).Get(t.Context(), l.Key); err != nil || !cmp.Equal(l, got, cmpopts.EquateEmpty()) {
+		t.Errorf("link %+v, error %v", got, err)
+	}
+	if got, err := sqlite.NewAccounts(db).User(t.Context(), 1); err != nil || got != u {
+		t.Errorf("user %+v, error %v", got, err)
+	}
+}
+
+func TestChangesAreTrimmed(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{})
+	s := sqlite.NewLinks(db)
+	err := sqlite.Write(db, t.Context(), run(`INSERT INTO link_changes (mark, domain, code)
+		VALUES (1, '', 'old'), (51000, '', 'old'), (51001, '', 'kept'), (150998, '', 'kept')`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _, err := s.Insert(t.Context(), link.New{Link: someLink(1)})
+	for range 2 {
+		if err == nil {
+			l, err = s.Update(t.Context(), l)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, mark, err := s.Changes(t.Context(), 0)
+	want := []link.Key{{Code: "kept"}, {Code: "kept"}, l.Key, l.Key}
+	if diff := cmp.Diff(want, keys); diff != "" || mark != 151000 || err != nil {
+		t.Errorf("mark %d, error %v, (-want +got):\n%s", mark, err, diff)
+	}
+	// A mark of another file, which this one has yet to reach, starts anew.
+	if keys, mark, err := s.Changes(t.Context(), 1e9); len(keys) != 0 || mark != 151000 || err != nil {
+		t.Errorf("keys %v, mark %d, error %v", keys, mark, err)
+	}
+}
+
+// TestMatchKeysStay holds the hashes that files contain.
+func TestMatchKeysStay(t *testing.T) {
+	l := someLink(1)
+	if d, c := sqlite.MatchKeys(&l); d != 0 || c != 0 {
+		t.Errorf("of nobody: %d, %d", d, c)
+	}
+	l.Owner = 7
+	destination, content := sqlite.MatchKeys(&l)
+	l.ContentID = "article 1"
+	_, withContent := sqlite.MatchKeys(&l)
+	if destination != -7572273483662123427 || content != 0 || withContent != -9113184300889262937 {
+		t.Errorf("hashes %d, %d, %d", destination, content, withContent)
 	}
 }
 

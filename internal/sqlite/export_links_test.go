@@ -1,0 +1,29 @@
+package sqlite
+
+import (
+	"kurz/internal/link"
+)
+
+// The statements on links whose plans matter.
+const (
+	SelectRoute         = selectRoute
+	SelectByKey         = selectByKey
+	SelectByOperation   = selectByOperation
+	SelectByDestination = selectByDestination
+	SelectByContent     = selectByContent
+	SelectByNoContent   = selectByNoContent
+	SelectTwin          = selectTwin
+	SelectChanges       = selectChanges
+	ListUsers           = listUsers
+	SelectKey           = selectKey
+	ListKeys            = listKeys
+)
+
+// PageSQL gives the statement for a query.
+func PageSQL(q link.Query) string {
+	sql, _ := pageQuery(&q)
+	return sql
+}
+
+// MatchKeys gives the stored hashes of a link.
+var MatchKeys = matchKeys
