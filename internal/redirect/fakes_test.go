@@ -102,10 +102,9 @@ func (s *store) called(k link.Key) int {
 // shared is a cache that can fail, and counts.
 type shared struct {
 	link.Cache
-	mu        sync.Mutex
-	err       error
-	forgotten []int64
-	puts      int
+	mu   sync.Mutex
+	err  error
+	puts int
 }
 
 func newShared() *shared { return &shared{Cache: memory.NewRoutes(1000)} }
@@ -129,8 +128,10 @@ func (c *shared) Put(ctx context.Context, k link.Key, r *link.Route) error {
 
 func (c *shared) Forget(ctx context.Context, k link.Key, version int64) error {
 	c.mu.Lock()
-	c.forgotten = append(c.forgotten, version)
 	err := c.err
+	if err == nil {
+		err = ctx.Err()
+	}
 	c.mu.Unlock()
 	if err != nil {
 		return err

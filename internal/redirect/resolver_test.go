@@ -376,7 +376,9 @@ func TestSharedCache(t *testing.T) {
 		}
 
 		s.set(key("abc"), active(2, "https://b.example/"))
-		one.Changed(t.Context(), link.Change{Key: key("abc"), Route: active(2, "https://b.example/")})
+		gone, leave := context.WithCancel(t.Context())
+		leave() // whoever made the change doesn't wait for it
+		one.Changed(gone, link.Change{Key: key("abc"), Route: active(2, "https://b.example/")})
 		if _, ok, _ := c.Get(t.Context(), key("abc")); ok {
 			t.Error("the old route is still shared")
 		}

@@ -18,6 +18,9 @@ func (r *Resolver) Changed(ctx context.Context, c link.Change) {
 	route.LoadedAt = r.s.Now()
 	r.take(ctx, c.Key, &route)
 	if r.s.Shared != nil {
+		// Others must be told even where whoever made the change has left.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.s.LoadTime)
+		defer cancel()
 		if err := r.s.Shared.Forget(ctx, c.Key, route.Version); err != nil {
 			r.noteShared(err)
 			r.s.Logger.Warn("shared cache not told of a changed link", "error", err)
