@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // stored ("refused, not done") or after it ("refused, but done"). It spoils
 // what it was given, as nobody may rely on keeping it.
 type fakeSink struct {
+	mu       sync.Mutex
 	position uint64
 	events   []click.Event
 	batches  int
@@ -32,6 +34,8 @@ func newFakeSink() *fakeSink {
 }
 
 func (s *fakeSink) Add(ctx context.Context, b click.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := errors.Join(ctx.Err(), s.before()); err != nil {
 		return err
 	}
@@ -46,10 +50,20 @@ func (s *fakeSink) Add(ctx context.Context, b click.Batch) error {
 }
 
 func (s *fakeSink) Position(ctx context.Context, _ click.LogID) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.position, errors.Join(ctx.Err(), s.where())
 }
 
+func (s *fakeSink) added() (events, batches int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.events), s.batches
+}
+
 func (s *fakeSink) sequences() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var list []uint64
 	for _, e := range s.events {
 		list = append(list, e.Sequence)
@@ -111,27 +125,28 @@ func TestPump(t *testing.T) {
 			},
 		})
 		synctest.Wait()
-		if !slices.Equal(sink.sequences(), upTo(25)) || sink.batches != 3 {
-			t.Errorf("at the start: %v in %d batches", sink.sequences(), sink.batches)
+		if _, batches := sink.added(); !slices.Equal(sink.sequences(), upTo(25)) || batches != 3 {
+			t.Errorf("at the start: %v in %d batches", sink.sequences(), batches)
 		}
 		for range 5 { // gathered
 			note(t, log, 1)
 			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
 		}
-		if len(sink.events) != 25 {
+		if events, _ := sink.added(); events != 25 {
 			t.Error("nothing is gathered")
 		}
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		if !slices.Equal(sink.sequences(), upTo(30)) || sink.batches != 4 || stored != 30 {
-			t.Errorf("%v in %d batches, %d told", sink.sequences(), sink.batches, stored)
+		if _, batches := sink.added(); !slices.Equal(sink.sequences(), upTo(30)) || batches != 4 {
+			t.Errorf("%v in %d batches", sink.sequences(), batches)
 		}
 		note(t, log, 3)
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if !slices.Equal(sink.sequences(), upTo(33)) || len(log.records) != 0 {
-			t.Errorf("after the end: %v, %d in the log", sink.sequences(), len(log.records))
+		if !slices.Equal(sink.sequences(), upTo(33)) || log.len() != 0 || stored != 33 {
+			t.Errorf("after the end: %v, %d told, %d in the log", sink.sequences(), stored, log.len())
 		}
 		st := p.Stats()
 		if st.Stored != 33 || st.Position != 33 || st.Retries != 0 || !st.LastStored.Equal(time.Now()) {
@@ -177,13 +192,14 @@ func TestPumpFailures(t *testing.T) {
 					Log: log, Sink: sink, BatchSize: 10, Error: func(err error) { reported = append(reported, err) },
 				})
 				time.Sleep(time.Millisecond)
-				if st := p.Stats(); st.Failing.IsZero() || st.Retries == 0 || len(log.records) != 25 {
-					t.Errorf("while it fails: %+v, %d in the log", st, len(log.records))
+				synctest.Wait()
+				if st := p.Stats(); st.Failing.IsZero() || st.Retries == 0 || log.len() != 25 {
+					t.Errorf("while it fails: %+v, %d in the log", st, log.len())
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if !slices.Equal(sink.sequences(), upTo(25)) || len(log.records) != 0 {
-					t.Errorf("%v, %d in the log", sink.sequences(), len(log.records))
+				if !slices.Equal(sink.sequences(), upTo(25)) || log.len() != 0 {
+					t.Errorf("%v, %d in the log", sink.sequences(), log.len())
 				}
 				if st := p.Stats(); !st.Failing.IsZero() || st.Retries != 4 || len(reported) != 4 || st.Stored != 25 {
 					t.Errorf("%+v, %v", st, reported)
@@ -230,8 +246,8 @@ func TestPumpSkipsWhatItCantRead(t *testing.T) {
 			Log: log, Sink: sink, BatchSize: 2, Error: func(err error) { reported = append(reported, err) },
 		})
 		synctest.Wait()
-		if !slices.Equal(sink.sequences(), []uint64{1, 5}) || sink.position != 6 || len(log.records) != 0 {
-			t.Errorf("%v, position %d, %d in the log", sink.sequences(), sink.position, len(log.records))
+		if !slices.Equal(sink.sequences(), []uint64{1, 5}) || sink.position != 6 || log.len() != 0 {
+			t.Errorf("%v, position %d, %d in the log", sink.sequences(), sink.position, log.len())
 		}
 		if st := p.Stats(); st.Skipped != 4 || len(reported) != 4 {
 			t.Errorf("%+v, %v", st, reported)
@@ -288,12 +304,13 @@ func TestPumpEndsWhileTheSinkFails(t *testing.T) {
 				tt.fail(sink)
 				_, stop := running(t, click.PumpSettings{Log: log, Sink: sink, Grace: 3 * time.Second})
 				time.Sleep(10 * time.Second)
+				synctest.Wait()
 				start := time.Now()
 				if err := stop(); err == nil || time.Since(start) > 3*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
-				if len(log.records) != 5 {
-					t.Errorf("%d in the log", len(log.records))
+				if log.len() != 5 {
+					t.Errorf("%d in the log", log.len())
 				}
 				// The next run finds all of it.
 				mended := newFakeSink()
@@ -315,8 +332,9 @@ func TestPumpEndsWhileTheSinkSaysNoButStores(t *testing.T) {
 		sink.after = func() error { return errors.New("broken") }
 		_, stop := running(t, click.PumpSettings{Log: log, Sink: sink})
 		time.Sleep(10 * time.Second)
-		if err := stop(); err != nil || !slices.Equal(sink.sequences(), upTo(5)) || len(log.records) != 0 {
-			t.Errorf("%v, %d in the log, %v", sink.sequences(), len(log.records), err)
+		synctest.Wait()
+		if err := stop(); err != nil || !slices.Equal(sink.sequences(), upTo(5)) || log.len() != 0 {
+			t.Errorf("%v, %d in the log, %v", sink.sequences(), log.len(), err)
 		}
 	})
 }

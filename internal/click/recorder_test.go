@@ -87,6 +87,12 @@ func (l *fakeLog) Release(through uint64) error {
 	return nil
 }
 
+func (l *fakeLog) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.records)
+}
+
 type fakeLocator struct{}
 
 func (fakeLocator) Locate(a netip.Addr) click.Place {
