@@ -3,6 +3,8 @@ package link
 import (
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"kurz/internal/fault"
 )
@@ -33,7 +35,7 @@ var reserved = map[string]bool{
 // fault.URLNotFound.
 func ParseCode(s string) (Code, error) {
 	if len(s) < MinCode || len(s) > MaxCode || !codeBytes(s) {
-		return "", fault.New(fault.URLNotFound, "Short code %q not found", clip(s, MaxCode))
+		return "", fault.New(fault.URLNotFound, "Short code '%s' not found", clip(s, MaxCode))
 	}
 	return Code(s), nil
 }
@@ -107,10 +109,16 @@ func (r RandomCodes) Next(_, length int) (Code, error) {
 	}
 }
 
-// clip shortens a stranger's text for a message.
+// clip makes a stranger's text fit for a message: at most n bytes, printable.
 func clip(s string, n int) string {
+	more := ""
 	if len(s) > n {
-		return s[:n] + "…"
+		s, more = s[:n], "…"
 	}
-	return s
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s) + more
 }
