@@ -22,7 +22,11 @@ type conn struct {
 	// answering is set when the handler begins, and unset when the server
 	// waits for the next request, so after the last byte of the answer.
 	answering atomic.Bool
+	state     atomic.Int32 // http.ConnState, once net/http has told one
 }
+
+// noState is that of a connection that net/http has not told of.
+const noState = http.ConnState(-1)
 
 // secureConn is one over TLS. Its method is how net/http finds Request.TLS.
 type secureConn struct {
@@ -59,12 +63,21 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
-func connState(c net.Conn, state http.ConnState) {
-	if state != http.StateIdle {
+// connState is told by net/http what a connection does.
+func (e *Edge) connState(nc net.Conn, state http.ConnState) {
+	f, ok := nc.(interface{ front() *conn })
+	if !ok {
 		return
 	}
-	if f, ok := c.(interface{ front() *conn }); ok {
-		f.front().answering.Store(false)
+	c := f.front()
+	from := noState
+	if state != http.StateNew {
+		from = http.ConnState(c.state.Load())
+	}
+	c.state.Store(int32(state))
+	e.flow.move(from, state)
+	if state == http.StateIdle {
+		c.answering.Store(false)
 	}
 }
 

@@ -99,6 +99,7 @@ type Edge struct {
 	redirects atomic.Uint64 // for sampling
 	exchanges sync.Pool
 	server    *http.Server
+	flow      flow
 }
 
 // New makes an Edge.
