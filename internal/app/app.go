@@ -94,12 +94,12 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 		Rates:         api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
 		Warn: func(ctx context.Context, msg string, err error) {
-			w.Logger.WarnContext(ctx, msg, "error", err, "request_id", edge.RequestID(ctx))
+			w.Logger.WarnContext(ctx, "answered without a part", "what", msg, "error", err, "request_id", edge.RequestID(ctx))
 		},
 	})
 	pages := web.New(web.Settings{
 		Directory: a.directory, Registry: a.core.Registry, Domains: a.core.Domains,
-		SetupToken: a.setup, Now: w.Now,
+		Blocklist: a.core.Blocklist.Blocklist, SetupToken: a.setup, Now: w.Now,
 	})
 	o := &ops{checks: append([]Check{}, p.Checks...), metrics: m.Handler()}
 	o.checks = append(o.checks, Check{Name: "clicks", Run: progress.check})

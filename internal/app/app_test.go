@@ -61,7 +61,7 @@ type running struct {
 
 func run(t *testing.T, change func(*app.Parts), environ ...string) *running {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

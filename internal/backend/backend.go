@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kurz/internal/account"
@@ -119,7 +120,7 @@ type Backend struct {
 
 	data    *Data
 	journal *journal.Journal
-	hasher  io.Closer
+	hasher  *enrich.Hasher
 	lock    *Lock
 }
 
@@ -154,7 +155,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return err
 	}
-	hasher, err := enrich.OpenHasher(filepath.Join(s.Data, visitorName), enrich.Rotation(s.VisitorKeyRotation), s.VisitorKey, o.Now, o.Rand)
+	b.hasher, err = enrich.OpenHasher(filepath.Join(s.Data, visitorName), enrich.Rotation(s.VisitorKeyRotation), s.VisitorKey, o.Now, o.Rand)
 	if err != nil {
 		return fmt.Errorf("visitor key: %w", err)
 	}
@@ -163,12 +164,12 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
 		Idempotency: sqlite.NewIdempotency(b.data.main),
 		Log:         b.journal, Sink: sqlite.NewClicks(b.data.clicks), Reports: b.data.Reports,
-		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: hasher,
+		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),
 		Checks: []app.Check{
 			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
 		},
-		Measures: append(b.journalMeasures(), routeMeasures(routes)...),
+		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures()),
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func TestServingNote(t *testing.T) {
 	if _, err := backend.ReadServing(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a server: %v", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

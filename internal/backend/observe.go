@@ -45,6 +45,18 @@ func (b *Backend) journalMeasures() []app.Measure {
 func routeMeasures(r *memory.Routes) []app.Measure {
 	return []app.Measure{
 		{Name: "kurz_cache_entries", Help: "Links in memory.", Read: func() float64 { return float64(r.Stats().Links) }},
+		{Name: "kurz_cache_evictions_total", Help: "Links dropped from memory for want of room.", Total: true, Read: func() float64 { return float64(r.Stats().Evicted) }},
+	}
+}
+
+func (b *Backend) keyMeasures() []app.Measure {
+	return []app.Measure{
+		{Name: "kurz_visitor_key_failing", Help: "1 while the file of the visitor keys can't be written.", Read: func() float64 {
+			if b.hasher.Err() != nil {
+				return 1
+			}
+			return 0
+		}},
 	}
 }
 

@@ -40,7 +40,7 @@ func activate(t *testing.T, f *os.File, data, url string) *activated {
 		t.Fatal(err)
 	}
 	a := &activated{log: &bytes.Buffer{}}
-	a.command = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, link) //nolint:noctx // ended by SIGTERM
+	a.command = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, link)
 	a.command.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "LISTEN_FDS=1", "KURZ_DATA=" + data, "KURZ_BASE_URL=" + url,
 		"KURZ_RATE_REDIRECT=off", "KURZ_LOG_LEVEL=warn",
@@ -68,11 +68,11 @@ func (a *activated) stop(t *testing.T) {
 // open: not one request is refused or cut off.
 func TestSocketActivation(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, err := listener.(*net.TCPListener).File() //nolint:forcetypeassert // it is one
+	socket, err := listener.(*net.TCPListener).File()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,10 +150,14 @@ func fetch(ctx context.Context, keep bool, url string) (int, error) {
 // wait waits until cond holds.
 func wait(t *testing.T, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !cond(); {
-		if time.Now().After(end) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for !cond() {
+		select {
+		case <-end:
 			t.Fatal("waited too long")
+		case <-tick.C:
 		}
-		time.Sleep(time.Millisecond)
 	}
 }

@@ -57,8 +57,10 @@ func TestScripts(t *testing.T) {
 }
 
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
 		if err = ts.Exec(args[0], args[1:]...); (err == nil) != neg {
 			return
 		}

@@ -169,9 +169,14 @@ func printReport(w *World, code string, r *client.Report) error {
 		name   string
 		counts []client.Count
 	}{
-		{"REFERRERS", r.TopReferrers}, {"COUNTRIES", r.TopCountries}, {"CITIES", r.TopCities},
-		{"DEVICES", r.Devices}, {"BROWSERS", r.Browsers}, {"SYSTEMS", r.OperatingSystems},
-		{"LANGUAGES", r.Languages}, {"CAMPAIGNS", r.UTMCampaigns},
+		{"REFERRERS", r.TopReferrers},
+		{"COUNTRIES", r.TopCountries},
+		{"CITIES", r.TopCities},
+		{"DEVICES", r.Devices},
+		{"BROWSERS", r.Browsers},
+		{"SYSTEMS", r.OperatingSystems},
+		{"LANGUAGES", r.Languages},
+		{"CAMPAIGNS", r.UTMCampaigns},
 	} {
 		rows := [][]string{{"", ""}, {top.name, "CLICKS"}}
 		for _, c := range top.counts[:min(topShown, len(top.counts))] {
