@@ -1,0 +1,101 @@
+package enrich
+
+import (
+	"strings"
+
+	"kurz/internal/click"
+)
+
+// previewMarks are found, in lower case, in agents that fetch a link to show
+// what is behind it. Many apps name themselves in their browsers too, so the
+// marks are those of the fetchers.
+var previewMarks = []string{
+	"facebookexternalhit", "facebookcatalog", "meta-externalfetcher", "facebot", "twitterbot", "slackbot", "slack-imgproxy",
+	"telegrambot", "discordbot", "linkedinbot", "skypeuripreview", "whatsapp/", "redditbot", "pinterestbot", "pinterest/0.",
+	"snap url preview", "viber/", "line-poker", "kakaotalk-scrap", "kakaostory-og-reader", "vkshare", "odklbot", "tumblr/",
+	"mastodon/", "pleroma", "akkoma", "misskey", "summalybot", "gotosocial", "lemmy/", "friendica", "hubzilla",
+	"diaspora", "peertube", "pixelfed", "cardyb/", "iframely", "embedly", "opengraph", "open graph", "unfurl", "linkpreview",
+	"link-preview", "microsoft-teams", "mattermost-bot", "synapse (bot", "nextcloud server crawler", "notionembedder",
+	"flipboardproxy", "bitlybot", "bitrix link", "google-chat", "google-pagerenderer", "steamchaturllookup",
+	"apple-messages", "imessage", "preview",
+}
+
+// botMarks are found, in lower case, in agents of programs, and not in those
+// of people's browsers.
+var botMarks = []string{
+	// What such programs call themselves.
+	"bot", "crawl", "spider", "scan", "fetch", "monitor", "check", "scrap", "slurp", "archiv", "validat", "verif",
+	"inspect", "synthetic", "optimizer", "uptime", "survey", "capture", "audit", "resolver", "watcher", "metrix",
+	"agent", "feed", "headless", "lighthouse", "phantom", "selenium", "playwright", "puppeteer", "cypress",
+	"webdriver", "automat", "harvest", "sitemap", "index", "research", "generator",
+	// Where they say who runs them.
+	"http", "www.", "@", "[at]", "(at)", ".com)", ".com;", ".com/",
+	// Languages and libraries.
+	"python", "curl", "wget", "perl/", "ruby/", "php", "java/", "(java)", "go-http", "libwww", "node-", "axios", "zgrab",
+	"httrack", "nutch", "indy library",
+	// Services that come with a browser's name.
+	"google-", "partners-google", "store-google", "google favicon", "googleagent", "pingdom", "appinsights", "siteimprove",
+	"dareboost", "datanyze", "ptst/", "newsai/", "collapsify", "hardenize", "manus-user", "scope3", "silktide",
+	"thousandeyes", "sindup", "tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
+	"marketgoo", "miniature.io", "newsnow", "openvas", "printfriendly", "readable/", "securityheaders",
+	"splash version", "rigor)", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
+	"ips-", "bw/1", "mutant", "hotjar", "imageproxy",
+}
+
+// namesakes are parts of people's agents that a bot mark would be found in.
+var namesakes = strings.NewReplacer(
+	"cubot", "", // a maker of telephones
+	"user-agent:", "",
+	"applewebkit", "",
+	"verifone", "", // a maker of tills
+	"libwww-fm", "", // in Lynx
+)
+
+// browserStarts are how agents of people's browsers begin, in lower case. What
+// begins otherwise is a program.
+var browserStarts = []string{
+	"mozilla/", "opera/", "ucweb", "nokia", "samsung-", "blackberry", "lg-", "mot-", "sonyericsson", "sec-", "docomo/",
+	"kddi-", "softbank/", "vodafone/", "huawei", "zte", "htc", "alcatel", "micromax", "lynx/", "links (", "elinks", "w3m/",
+	"netsurf", "dillo/", "instagram ", "roku/",
+}
+
+// kindOfAgent tells what an agent is: Human, Bot or Preview. It errs on the
+// side of Human: a visit of a person is never to be hidden.
+func kindOfAgent(text string) click.Kind {
+	low := namesakes.Replace(strings.ToLower(strings.TrimSpace(text)))
+	switch {
+	case containsAny(low, previewMarks):
+		return click.Preview
+	case low == "" || !startsWithAny(low, browserStarts) || containsAny(low, botMarks) || onlyCompatible(low):
+		return click.Bot
+	}
+	return click.Human
+}
+
+// onlyCompatible reports whether an agent says that it is compatible with
+// something without being any browser that says so.
+func onlyCompatible(low string) bool {
+	if low == "mozilla/5.0" || low == "mozilla/4.0" {
+		return true
+	}
+	_, rest, found := strings.Cut(low, "compatible;")
+	return found && !containsAny(rest, []string{"msie ", "trident/", "konqueror", "applewebkit", "opera"})
+}
+
+func containsAny(text string, marks []string) bool {
+	for _, m := range marks {
+		if strings.Contains(text, m) {
+			return true
+		}
+	}
+	return false
+}
+
+func startsWithAny(text string, starts []string) bool {
+	for _, s := range starts {
+		if strings.HasPrefix(text, s) {
+			return true
+		}
+	}
+	return false
+}
