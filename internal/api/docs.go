@@ -91,6 +91,7 @@ type line struct {
 	Required          bool
 	Text              []span
 	Values, Default   string
+	Example           string
 }
 
 type result struct {
@@ -155,6 +156,7 @@ func (s *spec) entry(method, path string, op *operation) entry {
 		}
 		l := newLine(p.Name, p.Schema)
 		l.Where, l.Required, l.Text = p.In, p.Required, spans(p.Description)
+		l.Example = plain(p.Example)
 		e.Parameters = append(e.Parameters, l)
 	}
 	for _, m := range op.RequestBody.Content[:min(1, len(op.RequestBody.Content))] {
@@ -175,7 +177,7 @@ func (s *spec) entry(method, path string, op *operation) entry {
 }
 
 func newLine(name string, s schema) line {
-	l := line{Name: name, Type: s.typeText(), Text: spans(s.Description), Values: s.values(), Default: strings.Trim(string(s.Default), `"`)}
+	l := line{Name: name, Type: s.typeText(), Text: spans(s.Description), Values: s.values(), Default: plain(s.Default)}
 	switch {
 	case s.Ref != "":
 		l.Schema = refName(s.Ref)
@@ -215,7 +217,7 @@ func curl(method, path string, op *operation, keyed bool) string {
 	}
 	for _, p := range op.Parameters {
 		if p.In == "path" {
-			path = strings.ReplaceAll(path, "{"+p.Name+"}", strings.Trim(string(p.Example), `"`))
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", plain(p.Example))
 		}
 	}
 	b.WriteString(`"$KURZ_SERVER` + path + `"`)
@@ -229,9 +231,18 @@ func curl(method, path string, op *operation, keyed bool) string {
 	return b.String()
 }
 
+// plain gives a value as people write it: a string without its quotes.
+func plain(v jsontext.Value) string {
+	if v.Kind() != '"' {
+		return string(v)
+	}
+	b, _ := jsontext.AppendUnquote(nil, v) // the document was read already: it is JSON
+	return string(b)
+}
+
 func compact(v jsontext.Value) jsontext.Value {
 	v = v.Clone()
-	_ = v.Compact() // the document was read already: it is JSON
+	_ = v.Compact() // as above
 	return v
 }
 

@@ -125,12 +125,12 @@ func (s schema) typeText() string {
 	return one
 }
 
-// hints gives what else is worth knowing of a schema: its values, its default.
+// values lists what the schema allows, where it says so.
 func (s schema) values() string {
 	texts := make([]string, 0, len(s.Enum))
 	for _, v := range s.Enum {
 		if v.Kind() != 'n' {
-			texts = append(texts, strings.Trim(string(v), `"`))
+			texts = append(texts, plain(v))
 		}
 	}
 	return strings.Join(texts, ", ")
