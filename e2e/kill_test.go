@@ -94,8 +94,10 @@ func (l *ledger) acknowledge(destination, code string) *entry {
 func (s *server) underLoad(t *testing.T, l *ledger, round int) {
 	t.Helper()
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for range 24 {
 		wg.Go(func() { s.creator(t, l) })
+	}
+	for i := range 8 {
 		wg.Go(func() { s.visitor(t, l, i) })
 	}
 	// Each time a little later, so that the kill meets each kind of moment.
@@ -126,7 +128,8 @@ func (s *server) creator(t *testing.T, l *ledger) {
 		case r.Status == http.StatusCreated:
 			e.code = codeOf(r.Body)
 		default:
-			t.Errorf("create: %d %s", r.Status, r.Body)
+			err = fmt.Errorf("create: %d %s", r.Status, r.Body)
+			t.Error(err)
 		}
 		l.mu.Unlock()
 		if err != nil {
