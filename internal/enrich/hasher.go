@@ -1,10 +1,12 @@
 package enrich
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/netip"
 	"sync"
@@ -78,25 +80,24 @@ type Hasher struct {
 
 // visitorKey is the key of a period, ready for use.
 type visitorKey struct {
-	from, to     time.Time
-	secret       []byte
-	inner, outer [sha256.BlockSize]byte
+	from, to time.Time
+	secret   []byte
+	macs     *sync.Pool // of *mac
 }
 
+// mac computes hashes with one key, without allocating.
+type mac struct {
+	hmac  hash.Hash
+	input [16 + maxHashed]byte
+	sum   [sha256.Size]byte
+}
+
+// maxHashed bounds how much of a user agent is hashed.
+const maxHashed = 1024
+
 func newVisitorKey(from, to time.Time, secret []byte) visitorKey {
-	k := visitorKey{from: from, to: to, secret: secret}
-	block := secret
-	if len(block) > sha256.BlockSize {
-		sum := sha256.Sum256(block)
-		block = sum[:]
-	}
-	copy(k.inner[:], block)
-	copy(k.outer[:], block)
-	for i := range k.inner {
-		k.inner[i] ^= 0x36
-		k.outer[i] ^= 0x5c
-	}
-	return k
+	pool := &sync.Pool{New: func() any { return &mac{hmac: hmac.New(sha256.New, secret)} }}
+	return visitorKey{from: from, to: to, secret: secret, macs: pool}
 }
 
 // OpenHasher makes a Hasher whose keys are in the file at path, which is made
@@ -131,29 +132,25 @@ func OpenHasher(path string, rotation Rotation, key string, now func() time.Time
 	return h, nil
 }
 
-// maxHashed bounds how much of a user agent is hashed.
-const maxHashed = 1024
-
 // Hash implements click.Hasher. Outside all known periods, as after a clock
 // jumped, it uses the nearest key until a new one is made.
 func (h *Hasher) Hash(addr netip.Addr, userAgent string, at time.Time) uint64 {
 	k := nearest(*h.keys.Load(), at)
+	m := k.macs.Get().(*mac)
 	// The address as 16 bytes, then the user agent: no two visitors are the
 	// same bytes.
-	var buf [sha256.BlockSize + 16 + maxHashed]byte
-	n := copy(buf[:], k.inner[:])
+	var as16 [16]byte
 	if a := addr.Unmap(); a.IsValid() {
-		b := a.As16()
-		copy(buf[n:], b[:])
+		as16 = a.As16()
 	}
-	n += 16
-	n += copy(buf[n:], userAgent)
-	sum := sha256.Sum256(buf[:n])
-	var outer [sha256.BlockSize + sha256.Size]byte
-	copy(outer[:], k.outer[:])
-	copy(outer[sha256.BlockSize:], sum[:])
-	sum = sha256.Sum256(outer[:])
-	return max(1, binary.BigEndian.Uint64(sum[:]))
+	n := copy(m.input[:], as16[:])
+	n += copy(m.input[n:], userAgent)
+	m.hmac.Reset()
+	m.hmac.Write(m.input[:n])
+	sum := binary.BigEndian.Uint64(m.hmac.Sum(m.sum[:0]))
+	clear(m.input[:n])
+	k.macs.Put(m)
+	return max(1, sum)
 }
 
 // nearest gives the key of the period that holds a time, or the one next to it.

@@ -46,3 +46,18 @@ func EncodeSegment(id click.LogID, first uint64, records ...[]byte) []byte {
 	}
 	return b
 }
+
+// Durable gives up to where records are safe against a power cut.
+func Durable(j *Journal) uint64 {
+	j.durable.mu.Lock()
+	defer j.durable.mu.Unlock()
+	return j.durable.through
+}
+
+// FailSync lets the journal believe that a sync of what was appended failed.
+func FailSync(j *Journal, err error) {
+	j.mu.Lock()
+	through := j.next
+	j.mu.Unlock()
+	j.durable.reach(through, err)
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -428,8 +429,12 @@ func TestStrict(t *testing.T) {
 		for range 8 {
 			group.Go(func() {
 				for i := range 20 {
-					if _, err := j.Append(record(i)); err != nil {
+					seq, err := j.Append(record(i))
+					if err != nil {
 						t.Error(err)
+					}
+					if safe := journal.Durable(j); safe < seq {
+						t.Errorf("record %d was acknowledged when %d were safe", seq, safe)
 					}
 				}
 			})
@@ -439,6 +444,66 @@ func TestStrict(t *testing.T) {
 			t.Errorf("%d records", len(got))
 		}
 	})
+}
+
+func TestRelaxed(t *testing.T) {
+	eachMode(t, func(t *testing.T, o journal.Options) {
+		o.Sync = time.Hour
+		j := open(t, t.TempDir(), o)
+		add(t, j, 0, 10)
+		if safe := journal.Durable(j); safe != 0 {
+			t.Errorf("%d are safe before their time", safe)
+		}
+		j.Close()
+		if safe := journal.Durable(j); safe != 10 {
+			t.Errorf("%d of 10 are safe after the close", safe)
+		}
+		o.Sync = 5 * time.Millisecond
+		j = open(t, t.TempDir(), o)
+		last := uint64(len(add(t, j, 0, 3000))) // over several segments
+		eventually(t, "all to be safe", func() bool { return journal.Durable(j) == last })
+	})
+}
+
+func TestStrictOfADiskThatFails(t *testing.T) {
+	j := open(t, t.TempDir(), journal.Options{})
+	broken := errors.New("broken")
+	journal.FailSync(j, broken)
+	if _, err := j.Append([]byte("x")); err != nil && (!fault.Is(err, fault.Unavailable) || !errors.Is(err, broken)) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := j.Append([]byte("y")); err != nil {
+		t.Errorf("after it was mended: %v", err)
+	}
+}
+
+// TestLostMapping takes the file from under its mapping, as a failing disk
+// does with a page of it.
+func TestLostMapping(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what happens then is different here")
+	}
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
+	add(t, j, 0, 10)
+	if err := os.Truncate(segments(t, dir)[0], 8192); err != nil {
+		t.Fatal(err)
+	}
+	lost := 0
+	for i := range 200 {
+		switch _, err := j.Append(record(i)); {
+		case fault.Is(err, fault.Unavailable):
+			lost++
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if lost == 0 || j.Stats().Lost != uint64(lost) {
+		t.Errorf("%d lost, %+v", lost, j.Stats())
+	}
+	if got, _ := read(t, j, 0); len(got) != 210-lost {
+		t.Errorf("%d records of %d", len(got), 210-lost)
+	}
 }
 
 // disk is an allocator whose space can run out.
