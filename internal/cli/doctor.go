@@ -222,14 +222,14 @@ func (d *doctor) databases(ctx context.Context) {
 
 func (d *doctor) journal() {
 	r, err := backend.VerifyJournal(d.s.Data)
-	text := fmt.Sprintf("%d clicks in %d segments", r.Records, len(r.Segments))
+	text := fmt.Sprintf("%d records, segments: %d", r.Records, len(r.Segments))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.add("journal", levelOK, "none yet", "")
 	case err != nil:
 		d.add("journal", levelFail, err.Error(), "run this as the user who runs kurz")
 	case r.Damaged > 0:
-		d.add("journal", levelWarn, fmt.Sprintf("%s, %d damaged", text, r.Damaged), "check the disk: damaged clicks are left out of the statistics")
+		d.add("journal", levelWarn, fmt.Sprintf("%s, %d damaged", text, r.Damaged), "check the disk: damaged records are left out of the statistics")
 	default:
 		d.add("journal", levelOK, text, "")
 	}
