@@ -22,9 +22,9 @@ func answer(status int, body any, header map[string]string) (idempotency.Answer,
 	return idempotency.Answer{Status: status, Header: h, Body: append(b, '\n')}, nil
 }
 
-// reply sends a JSON answer.
-func (c *call) reply(status int, body any, header map[string]string) error {
-	a, err := answer(status, body, header)
+// reply sends a JSON answer with 200.
+func (c *call) reply(body any, header map[string]string) error {
+	a, err := answer(ok, body, header)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (a *API) listClicks(c *call) error {
 	for i := range events {
 		shown[i] = showClick(&events[i])
 	}
-	return c.reply(ok, newList(shown, clickCursor(next)), nil)
+	return c.reply(newList(shown, clickCursor(next)), nil)
 }
 
 // clicksOf makes the query one about the link of the path.

@@ -32,14 +32,6 @@ func (o *opt[T]) decode(v jsontext.Value) error {
 	return decodeValue(v, &o.value)
 }
 
-// or gives the value, or otherwise where it is left out or null.
-func (o opt[T]) or(otherwise T) T {
-	if !o.set || o.null {
-		return otherwise
-	}
-	return o.value
-}
-
 // patch gives a pointer to the new value: the zero value for null, which
 // removes; nil if the member is left out.
 func (o opt[T]) patch() *T {

@@ -108,7 +108,7 @@ type object struct {
 
 func newView(s *spec) (docsView, error) {
 	v := docsView{
-		Style: template.CSS(docsStyle), //nolint:gosec // embedded, not a stranger's
+		Style: template.CSS(docsStyle), // embedded, not a stranger's
 		Title: s.Info.Title, Summary: s.Info.Summary, Guides: guides(s.Info.Description),
 	}
 	for _, t := range s.Tags {

@@ -20,7 +20,7 @@ type meJSON struct {
 }
 
 func (a *API) me(c *call) error {
-	return c.reply(ok, meJSON{
+	return c.reply(meJSON{
 		ID: c.actor.User.String(), Email: c.actor.Email,
 		Role: string(c.actor.Role), Tier: string(c.actor.Tier), KeyID: string(c.actor.Key),
 	}, nil)
@@ -65,7 +65,7 @@ func (a *API) listKeys(c *call) error {
 	for i := range keys {
 		shown[i] = showKey(&keys[i])
 	}
-	return c.reply(ok, newList(shown, next), nil)
+	return c.reply(newList(shown, next), nil)
 }
 
 // keyBody is what POST /api/v1/keys takes: the KeyCreate schema.

@@ -77,7 +77,7 @@ func (a *API) getLink(c *call) error {
 		c.w.Header().Set("ETag", etag(l.Version))
 		return c.empty(http.StatusNotModified)
 	}
-	return c.reply(ok, a.showOne(c.ctx(), l), linkHeader(&l))
+	return c.reply(a.showOne(c.ctx(), l), linkHeader(&l))
 }
 
 func (a *API) patchLink(c *call) error {
@@ -101,7 +101,7 @@ func (a *API) patchLink(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(ok, a.showOne(c.ctx(), l), linkHeader(&l))
+	return c.reply(a.showOne(c.ctx(), l), linkHeader(&l))
 }
 
 func (a *API) deleteLink(c *call) error {
@@ -154,7 +154,7 @@ func (a *API) listLinks(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(ok, newList(a.showAll(c.ctx(), links), next.String()), nil)
+	return c.reply(newList(a.showAll(c.ctx(), links), next.String()), nil)
 }
 
 // listing reads the parameters of a listing, and tells all that is wrong with

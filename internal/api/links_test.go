@@ -83,13 +83,19 @@ func TestCreateRefused(t *testing.T) {
 		{"another case", `{"long_url":"https://example.com","Title":"x"}`, "VALIDATION_FAILED", "Title"},
 		{"set by the server", `{"long_url":"https://example.com","short_code":"a","clicks":1,"status":"active","owner":null}`, "VALIDATION_FAILED", "short_code clicks status owner"},
 		{"revoked from the start", `{"long_url":"https://example.com","revoked_at":null}`, "VALIDATION_FAILED", "revoked_at"},
-		{"wrong types, all of them", `{"long_url":1,"custom_alias":true,"find_existing":"yes","code_length":"7","tags":"a","redirect_status":302.5,"edge_ttl":"1","forward_query":0,"starts_at":1,"title":[],"notes":{}}`,
-			"VALIDATION_FAILED", "long_url custom_alias find_existing code_length tags redirect_status edge_ttl forward_query starts_at title notes"},
+		{
+			"wrong types, all of them", `{"long_url":1,"custom_alias":true,"find_existing":"yes","code_length":"7","tags":"a","redirect_status":302.5,"edge_ttl":"1","forward_query":0,"starts_at":1,"title":[],"notes":{}}`,
+			"VALIDATION_FAILED", "long_url custom_alias find_existing code_length tags redirect_status edge_ttl forward_query starts_at title notes",
+		},
 		{"a tag that is no string", `{"long_url":"https://example.com","tags":["a",null]}`, "VALIDATION_FAILED", "tags"},
-		{"wrong values, all of them", `{"long_url":"https://example.com","custom_alias":"a b","redirect_status":303,"edge_ttl":-1,"code_length":3,"title":"` + strings.Repeat("x", 513) + `"}`,
-			"VALIDATION_FAILED", "custom_alias code_length redirect_status edge_ttl title"},
-		{"empty and zero are not left out", `{"long_url":"https://example.com","custom_alias":"","content_id":"","redirect_status":0,"code_length":0}`,
-			"VALIDATION_FAILED", "custom_alias content_id redirect_status code_length"},
+		{
+			"wrong values, all of them", `{"long_url":"https://example.com","custom_alias":"a b","redirect_status":303,"edge_ttl":-1,"code_length":3,"title":"` + strings.Repeat("x", 513) + `"}`,
+			"VALIDATION_FAILED", "custom_alias code_length redirect_status edge_ttl title",
+		},
+		{
+			"empty and zero are not left out", `{"long_url":"https://example.com","custom_alias":"","content_id":"","redirect_status":0,"code_length":0}`,
+			"VALIDATION_FAILED", "custom_alias content_id redirect_status code_length",
+		},
 		{"a time without zone", `{"long_url":"https://example.com","expires_at":"2027-01-01T00:00:00"}`, "VALIDATION_FAILED", "expires_at"},
 		{"a date", `{"long_url":"https://example.com","expires_at":"2027-01-01"}`, "VALIDATION_FAILED", "expires_at"},
 		{"a comma in the time", `{"long_url":"https://example.com","expires_at":"2027-01-01T00:00:00,5Z"}`, "VALIDATION_FAILED", "expires_at"},
@@ -181,19 +187,28 @@ func TestWhoMayDoWhat(t *testing.T) {
 		method, suffix, body string
 		good                 int
 	}{
-		{"GET", "", "", 200}, {"HEAD", "", "", 200},
+		{"GET", "", "", 200},
+		{"HEAD", "", "", 200},
 		{"PATCH", "", `{"title":"x"}`, 200},
-		{"GET", "/stats", "", 200}, {"GET", "/clicks", "", 200}, {"GET", "/clicks.csv", "", 200},
+		{"GET", "/stats", "", 200},
+		{"GET", "/clicks", "", 200},
+		{"GET", "/clicks.csv", "", 200},
 		{"DELETE", "", "", 204},
 	} {
 		for _, p := range []struct {
 			code, who string
 			status    int
 		}{
-			{"anns", "", 401}, {"anns", "bob", 403},
-			{"nobodys", "", 401}, {"nobodys", "bob", 403},
-			{"unknown", "", 401}, {"unknown", "bob", 404}, {"a b", "bob", 404},
-			{"anns", "ann", c.good}, {"anns", "root", c.good}, {"nobodys", "root", c.good},
+			{"anns", "", 401},
+			{"anns", "bob", 403},
+			{"nobodys", "", 401},
+			{"nobodys", "bob", 403},
+			{"unknown", "", 401},
+			{"unknown", "bob", 404},
+			{"a b", "bob", 404},
+			{"anns", "ann", c.good},
+			{"anns", "root", c.good},
+			{"nobodys", "root", c.good},
 		} {
 			path := urls + "/" + strings.ReplaceAll(p.code, " ", "%20") + c.suffix
 			if got := w.do(t, ask{Method: c.method, Path: path, Who: p.who, Body: c.body}); got.Status != p.status {
@@ -404,11 +419,23 @@ func TestList(t *testing.T) {
 	}
 	for _, c := range []struct{ query, fields string }{
 		{"colour=red&size=1", "colour size"},
-		{"limit=0", "limit"}, {"limit=501", "limit"}, {"limit=x", "limit"}, {"limit=", "limit"}, {"limit=1&limit=2", "limit"},
-		{"cursor=nonsense", "cursor"}, {"sort=clicks", "sort"}, {"status=dead", "status"}, {"status=", "status"},
-		{"domain=example.org", "domain"}, {"owner=me", "owner"}, {"owner=", "owner"},
+		{"limit=0", "limit"},
+		{"limit=501", "limit"},
+		{"limit=x", "limit"},
+		{"limit=", "limit"},
+		{"limit=1&limit=2", "limit"},
+		{"cursor=nonsense", "cursor"},
+		{"sort=clicks", "sort"},
+		{"status=dead", "status"},
+		{"status=", "status"},
+		{"domain=example.org", "domain"},
+		{"owner=me", "owner"},
+		{"owner=", "owner"},
 		{"limit=x&status=y&sort=z", "status limit sort"},
-		{"q=%ff", "q"}, {"q=%zz", "query"}, {"a;b", "query"}, {"q=" + strings.Repeat("x", 257), "q"},
+		{"q=%ff", "q"},
+		{"q=%zz", "query"},
+		{"a;b", "query"},
+		{"q=" + strings.Repeat("x", 257), "q"},
 		{"q=" + strings.Repeat("x", 17<<10), "query"},
 	} {
 		got, _ := w.send(t, ask{Method: "GET", Path: urls + "?" + c.query, Who: "ann"})

@@ -260,8 +260,12 @@ func TestKeys(t *testing.T) {
 	w.must(t, 401, withKey)
 	w.refused(t, "NOT_FOUND", ask{Method: "DELETE", Path: "/api/v1/keys/nonsense", Who: "ann"})
 	for _, c := range []struct{ body, fields string }{
-		{`{}`, "name"}, {`{"name":null}`, "name"}, {`{"name":" "}`, "name"}, {`{"name":"` + strings.Repeat("x", 101) + `"}`, "name"},
-		{`{"name":"x","expires_at":"2026-11-22T10:00:00Z"}`, "expires_at"}, {`{"name":"x","role":"admin"}`, "role"},
+		{`{}`, "name"},
+		{`{"name":null}`, "name"},
+		{`{"name":" "}`, "name"},
+		{`{"name":"` + strings.Repeat("x", 101) + `"}`, "name"},
+		{`{"name":"x","expires_at":"2026-11-22T10:00:00Z"}`, "expires_at"},
+		{`{"name":"x","role":"admin"}`, "role"},
 		{`{"name":1,"expires_at":1}`, "name expires_at"},
 	} {
 		w.refused(t, "VALIDATION_FAILED", ask{Method: "POST", Path: "/api/v1/keys", Who: "ann", Body: c.body}, strings.Fields(c.fields)...)

@@ -38,7 +38,7 @@ func parseQuery(raw string, allowed []string) (query, error) {
 	slices.Sort(names)
 	var details []fault.Detail
 	for _, name := range names {
-		reason := ""
+		var reason string
 		switch {
 		case !slices.Contains(allowed, name):
 			reason = "is not a parameter that is known here"

@@ -103,7 +103,7 @@ func (a *API) report(c *call, q click.Query, code *string) error {
 	if err != nil {
 		return err
 	}
-	return c.reply(ok, a.showReport(&r, code), nil)
+	return c.reply(a.showReport(&r, code), nil)
 }
 
 func (a *API) showReport(r *click.Report, code *string) reportJSON {

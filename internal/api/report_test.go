@@ -1,9 +1,13 @@
 package api_test
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -42,8 +46,10 @@ func clicked(t *testing.T) (w *world, code string) {
 
 func TestReport(t *testing.T) {
 	w, code := clicked(t)
-	got := w.must(t, 200, ask{Method: "GET", Who: "ann",
-		Path: urls + "/" + code + "/stats?from=2026-11-21T00:00:00Z&to=2026-11-23T00:00:00%2B00:00&tz=Europe/Berlin"})
+	got := w.must(t, 200, ask{
+		Method: "GET", Who: "ann",
+		Path: urls + "/" + code + "/stats?from=2026-11-21T00:00:00Z&to=2026-11-23T00:00:00%2B00:00&tz=Europe/Berlin",
+	})
 	var report map[string]any
 	got.decode(t, &report)
 	type m = map[string]any
@@ -79,15 +85,31 @@ func TestReportParameters(t *testing.T) {
 		query string
 		want  float64
 	}{
-		{"", 3}, {"kind=human", 3}, {"kind=bot", 1}, {"kind=all", 4},
-		{"from=2026-11-21T10:30:00Z", 2}, {"to=2026-11-21T10:30:00Z", 1},
+		{"", 3},
+		{"kind=human", 3},
+		{"kind=bot", 1},
+		{"kind=all", 4},
+		{"from=2026-11-21T10:30:00Z", 2},
+		{"to=2026-11-21T10:30:00Z", 1},
 		{"from=2026-11-21T12:30:00%2B02:00&to=2026-11-21T23:30:00.113Z", 1},
-		{"country=DE", 2}, {"country=DE,FR", 3}, {"country=DE&country=FR", 3}, {"country=!DE", 1}, {"country=!DE,FR", 0}, {"country=!DE&country=!FR", 0},
-		{"referrer=direct", 1}, {"referrer=!direct", 2}, {"city=unknown", 1}, {"trigger=qr", 1}, {"trigger=link", 2},
-		{"city=" + url.QueryEscape(`Köln\, Mitte`), 2}, {"city=" + url.QueryEscape(`Köln, Mitte`), 0},
+		{"country=DE", 2},
+		{"country=DE,FR", 3},
+		{"country=DE&country=FR", 3},
+		{"country=!DE", 1},
+		{"country=!DE,FR", 0},
+		{"country=!DE&country=!FR", 0},
+		{"referrer=direct", 1},
+		{"referrer=!direct", 2},
+		{"city=unknown", 1},
+		{"trigger=qr", 1},
+		{"trigger=link", 2},
+		{"city=" + url.QueryEscape(`Köln\, Mitte`), 2},
+		{"city=" + url.QueryEscape(`Köln, Mitte`), 0},
 		{"browser=Firefox&os=Android&device=mobile&language=de&utm_campaign=mail", 2},
 		{"utm_source=unknown&utm_medium=unknown&region=unknown", 3},
-		{"interval=hour&top=1", 3}, {"interval=week", 3}, {"interval=month&tz=America/New_York", 3},
+		{"interval=hour&top=1", 3},
+		{"interval=week", 3},
+		{"interval=month&tz=America/New_York", 3},
 		{"from=2017-01-01T00:00:00Z", 3},
 	} {
 		got := w.must(t, 200, ask{Method: "GET", Who: "ann", Path: urls + "/" + code + "/stats?" + c.query})
@@ -97,12 +119,28 @@ func TestReportParameters(t *testing.T) {
 	}
 	many := "country=" + strings.Repeat("DE,", 100) + "FR"
 	for _, c := range []struct{ query, fields string }{
-		{"from=2026-11-21", "from"}, {"from=yesterday&to=1", "from to"}, {"from=2026-11-22T00:00:00Z&to=2026-11-22T00:00:00Z", "to"},
-		{"from=2027-01-01T00:00:00Z", "from"}, {"from=2010-01-01T00:00:00Z", "to"},
-		{"interval=year", "interval"}, {"interval=", "interval"}, {"interval=hour&from=2025-01-01T00:00:00Z", "interval"},
-		{"tz=Mars/Olympus", "tz"}, {"tz=", "tz"}, {"tz=Local", "tz"}, {"tz=../../etc/passwd", "tz"}, {"tz=" + strings.Repeat("x", 100), "tz"},
-		{"kind=people", "kind"}, {"top=0", "top"}, {"top=1001", "top"}, {"country=", "country"}, {"country=!", "country"}, {many, "country"},
-		{"kind=x&tz=y&top=z&country=", "tz kind country top"}, {"limit=1", "limit"}, {"planet=earth", "planet"},
+		{"from=2026-11-21", "from"},
+		{"from=yesterday&to=1", "from to"},
+		{"from=2026-11-22T00:00:00Z&to=2026-11-22T00:00:00Z", "to"},
+		{"from=2027-01-01T00:00:00Z", "from"},
+		{"from=2010-01-01T00:00:00Z", "to"},
+		{"interval=year", "interval"},
+		{"interval=", "interval"},
+		{"interval=hour&from=2025-01-01T00:00:00Z", "interval"},
+		{"tz=Mars/Olympus", "tz"},
+		{"tz=", "tz"},
+		{"tz=Local", "tz"},
+		{"tz=../../etc/passwd", "tz"},
+		{"tz=" + strings.Repeat("x", 100), "tz"},
+		{"kind=people", "kind"},
+		{"top=0", "top"},
+		{"top=1001", "top"},
+		{"country=", "country"},
+		{"country=!", "country"},
+		{many, "country"},
+		{"kind=x&tz=y&top=z&country=", "tz kind country top"},
+		{"limit=1", "limit"},
+		{"planet=earth", "planet"},
 	} {
 		w.refused(t, "VALIDATION_FAILED", ask{Method: "GET", Who: "ann", Path: urls + "/" + code + "/stats?" + c.query}, strings.Fields(c.fields)...)
 	}
@@ -117,8 +155,12 @@ func TestReportOnAll(t *testing.T) {
 		who, query string
 		want       float64
 	}{
-		{"ann", "", 3}, {"bob", "", 1}, {"pam", "", 0}, {"root", "", 4},
-		{"root", "?owner=" + w.users["bob"].ID.String(), 1}, {"bob", "?owner=" + w.users["bob"].ID.String(), 1},
+		{"ann", "", 3},
+		{"bob", "", 1},
+		{"pam", "", 0},
+		{"root", "", 4},
+		{"root", "?owner=" + w.users["bob"].ID.String(), 1},
+		{"bob", "?owner=" + w.users["bob"].ID.String(), 1},
 	} {
 		got := w.must(t, 200, ask{Method: "GET", Path: "/api/v1/stats" + c.query, Who: c.who})
 		if got.field(t, "total_clicks") != c.want || got.field(t, "short_code") != nil {
@@ -191,6 +233,44 @@ func TestExport(t *testing.T) {
 		t.Errorf("formulas are left: %s", bot.Body)
 	}
 	w.must(t, 200, ask{Method: "HEAD", Path: path, Who: "ann"})
+}
+
+// breakingReports fail at the second page of events.
+type breakingReports struct{ click.Reports }
+
+func (r breakingReports) Events(ctx context.Context, q click.Query, before click.ID, limit int) ([]click.Event, click.ID, error) {
+	if before != 0 {
+		return nil, 0, fault.New(fault.Unavailable, "away")
+	}
+	return r.Reports.Events(ctx, q, before, limit)
+}
+
+// TestExportBreaksOff: who gets a part of the clicks sees that it is one.
+func TestExportBreaksOff(t *testing.T) {
+	w := newWorld(t, func(a *api.Settings, _ *link.Settings) { a.Reports = breakingReports{a.Reports} })
+	code := w.link(t, "ann", `{"long_url":"https://example.com"}`)
+	id, owner := w.linkID(t, code)
+	more := make([]click.Event, 600)
+	for i := range more {
+		more[i] = click.Event{Link: id, Owner: owner}
+	}
+	w.click(t, more...)
+	server := httptest.NewServer(w.front)
+	defer server.Close()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+urls+"/"+code+"/clicks.csv", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Api-Key", w.keys["ann"])
+	res, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadAll(res.Body); res.StatusCode != 200 || err == nil {
+		t.Errorf("status %d, %v: the part passes for the whole", res.StatusCode, err)
+	}
 }
 
 // TestColumns compares the columns of the CSV form with the fields of a click.

@@ -52,7 +52,8 @@ func New(s Settings) *Web { return &Web{Settings: s, assets: newAssets()} }
 
 // Handle answers all paths of the room but previews.
 func (w *Web) Handle(out http.ResponseWriter, r *http.Request) error {
-	path, methods, do := r.URL.EscapedPath(), []string{http.MethodGet, http.MethodHead}, edge.HandlerFunc(nil)
+	var do edge.HandlerFunc
+	path, methods := r.URL.EscapedPath(), []string{http.MethodGet, http.MethodHead}
 	switch path {
 	case "/":
 		do = w.home

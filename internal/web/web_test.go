@@ -199,18 +199,18 @@ func TestMethods(t *testing.T) {
 
 func TestPreview(t *testing.T) {
 	s := newSite(t)
-	make := func(c link.Creation) {
+	add := func(c link.Creation) {
 		t.Helper()
 		if _, _, err := s.registry.Create(t.Context(), account.Operator(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	make(link.Creation{Alias: "plain", LongURL: "https://user.example:8443/a?b=<c>&d#e", Title: `<script>alert("x")</script>`, Notes: "secret note", ExpiresAt: start.Add(48 * time.Hour)})
-	make(link.Creation{Alias: "later", LongURL: "https://secret.example/", StartsAt: start.Add(time.Hour)})
-	make(link.Creation{Alias: "short", LongURL: "https://example.com/ended", ExpiresAt: start.Add(time.Minute)})
-	make(link.Creation{Alias: "gone", LongURL: "https://example.com/gone"})
-	make(link.Creation{Alias: "evil", LongURL: "https://www.evil.example/x"})
-	make(link.Creation{Alias: "brand", LongURL: "https://example.com/brand", Domain: "go.example"})
+	add(link.Creation{Alias: "plain", LongURL: "https://user.example:8443/a?b=<c>&d#e", Title: `<script>alert("x")</script>`, Notes: "secret note", ExpiresAt: start.Add(48 * time.Hour)})
+	add(link.Creation{Alias: "later", LongURL: "https://secret.example/", StartsAt: start.Add(time.Hour)})
+	add(link.Creation{Alias: "short", LongURL: "https://example.com/ended", ExpiresAt: start.Add(time.Minute)})
+	add(link.Creation{Alias: "gone", LongURL: "https://example.com/gone"})
+	add(link.Creation{Alias: "evil", LongURL: "https://www.evil.example/x"})
+	add(link.Creation{Alias: "brand", LongURL: "https://example.com/brand", Domain: "go.example"})
 	if err := s.registry.Revoke(t.Context(), account.Operator(), link.Key{Code: "gone"}); err != nil {
 		t.Fatal(err)
 	}
