@@ -41,7 +41,7 @@ fuzz: ## fuzz every target for FUZZTIME (3s) each
 	./test/fuzz $(FUZZTIME)
 
 bench: ## measure the numbers kurz promises, nginx beside it; writes docs/benchmarks.md
-	$(GO) run ./bench
+	$(GO) run ./bench -out docs/benchmarks.md
 
 cover: ## coverage of the packages that must have 90 % and of the rest
 	./test/cover $(COVER)

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"kurz/test/program"
@@ -26,6 +28,7 @@ type lab struct {
 	data   string   // the folder with all links, once they are made
 	codes  []string // of the links
 	server *program.Server
+	load   string // of the machine before anything ran
 	values map[string]string
 	notes  []string
 }
@@ -35,7 +38,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, values: map[string]string{}}
+	l := &lab{options: o, dir: dir, load: loadAverage(), values: map[string]string{}}
 	l.data = filepath.Join(dir, "data")
 	l.say("building kurz")
 	if l.binary, err = program.Build(ctx, dir); err != nil {
@@ -256,12 +259,38 @@ func drained(ctx context.Context, s *program.Server) error {
 	}
 }
 
+// holdClicks takes the right to write the clicks' file of a data folder from
+// its server, as a process that writes it would, until free is called: the
+// lock WAL_WRITE_LOCK of SQLite's file format, section 2.3.
+func holdClicks(data string) (free func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(data, "clicks.db-shm"), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: 0, Start: 120, Len: 1}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_SETLKW, &lock); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil // which gives the lock back
+}
+
 // pendingClicks is the gauge of clicks that are in the journal and not yet in
 // the reports.
-const pendingClicks = "kurz_journal_pending_records"
+const pendingClicks = "kurz_clicks_pending"
+
+// loadAverage tells how busy the machine is; numbers of a busy one are of
+// little use.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
+}
 
 // machine tells what was measured on; nothing that names it.
-func machine() [][2]string {
+func machine(load string) [][2]string {
 	model := "unknown"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
@@ -276,6 +305,7 @@ func machine() [][2]string {
 		{"CPU", fmt.Sprintf("%s, %d cores", model, runtime.NumCPU())},
 		{"system", fmt.Sprintf("%s %s, %s", runtime.GOOS, strings.TrimSpace(string(kernel)), runtime.GOARCH)},
 		{"Go", runtime.Version()},
+		{"load average before", load},
 	}
 }
 

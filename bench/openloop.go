@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kurz/test/wire"
 )
 
@@ -31,7 +33,12 @@ func openLoop(ctx context.Context, l *lab) error {
 		return err
 	}
 	loop := &loop{addr: l.server.Addr, codes: sampleOf(l.codes, hotSet)}
-	latencies, err := loop.run(ctx, l.openLoop)
+	var latencies []time.Duration
+	// On a goroutine of its own, whose thread is given up with it.
+	err := parallel(1, func(int) (err error) {
+		latencies, err = loop.run(ctx, l.openLoop)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -66,9 +73,15 @@ type caller struct {
 const maxCallers = 1000
 
 func (l *loop) run(ctx context.Context, length time.Duration) ([]time.Duration, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
 	defer l.close()
+	if runtime.NumCPU() > 1 {
+		var core unix.CPUSet
+		core.Set(1)
+		if err := unix.SchedSetaffinity(0, &core); err != nil {
+			return nil, err
+		}
+	}
 	total := int(length.Seconds() * openLoopRate)
 	latencies := make([]time.Duration, 0, total)
 	for range 64 {

@@ -18,7 +18,7 @@ type promise struct {
 
 var promises = []promise{
 	{"redirect", "server CPU per redirect, everything on, 64 keep-alive connections on one core", "≤ 1.0 × nginx answering one `map`ped 302 with a buffered access log"},
-	{"redirect-drained", "the same, with its clicks brought into the reports as well", "–"},
+	{"redirect-drained", "the same, and its click brought into the SQLite reports", "–"},
 	{"links-10m", "the same with 10,000,000 links", "≤ 1.1 × that with 1,000"},
 	{"openloop", "open loop, 5,000/s (each latency measured from its due time)", "p50 ≤ 0.3 ms, p99 ≤ 3 ms, p99.9 ≤ 10 ms"},
 	{"openloop-busy", "the same during backup, rollup, checkpoint", "the same"},
@@ -102,7 +102,7 @@ func (l *lab) report() string {
 }
 
 func (l *lab) facts() [][2]string {
-	return append(machine(),
+	return append(machine(l.load),
 		[2]string{"kurz", l.version()},
 		[2]string{"nginx, wrk", l.tools()},
 		[2]string{"links, rounds", fmt.Sprintf("%s, %d of %v", thousands(float64(l.links)), l.rounds, l.length)},
