@@ -3,8 +3,10 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -159,5 +161,119 @@ func wait(t *testing.T, cond func() bool) {
 			t.Fatal("waited too long")
 		case <-tick.C:
 		}
+	}
+}
+
+// serving is a kurz on a socket of its own.
+func serving(t *testing.T) (server *activated, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	socket, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	address = listener.Addr().String()
+	server = activate(t, socket, filepath.Join(t.TempDir(), "data"), "http://"+address)
+	if status, err := fetch(t.Context(), false, "http://"+address+"/health/ready"); err != nil || status != 200 {
+		server.stop(t)
+		t.Fatalf("status %d, %v: %s", status, err, server.log)
+	}
+	return server, address
+}
+
+// begun is a request whose body the server waits for.
+func begun(t *testing.T, address, body string) *bufio.ReadWriter {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+	fmt.Fprintf(rw, "POST /shorten HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", address, len(body))
+	if err := rw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := rw.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if _, err := rw.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return rw
+}
+
+const aLink = `{"url":"https://example.org/"}`
+
+// TestRunningRequestsFinish shows that SIGTERM waits for what runs, accepts
+// nothing more, and ends with 0.
+func TestRunningRequestsFinish(t *testing.T) {
+	t.Parallel()
+	server, address := serving(t)
+	request := begun(t, address, aLink)
+	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	if _, err := request.WriteString(aLink); err != nil {
+		t.Fatal(err)
+	}
+	if err := request.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := request.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 201 ") {
+		t.Errorf("%q, %v", line, err)
+	}
+	if err := server.command.Wait(); err != nil {
+		t.Errorf("kurz: %v: %s", err, server.log)
+	}
+}
+
+// TestSecondSignal shows that a second signal ends what the first one left to
+// finish.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	server, address := serving(t)
+	begun(t, address, aLink)
+	ended := make(chan error, 1)
+	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	go func() { ended <- server.command.Wait() }()
+	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("still running")
+		_ = server.command.Process.Kill()
+		<-ended
 	}
 }

@@ -32,8 +32,8 @@ func (l *loader) check(s *Settings) {
 }
 
 func (l *loader) checkServer(s *Settings) {
-	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == "" {
-		l.problem("KURZ_LISTEN: %q is not an address such as :8080 or 127.0.0.1:8080", s.Listen)
+	if _, port, err := net.SplitHostPort(s.Listen); !strings.HasPrefix(s.Listen, "unix:/") && (err != nil || port == "") {
+		l.problem("KURZ_LISTEN: %q is not an address such as :8080, 127.0.0.1:8080 or unix:/run/kurz.sock", s.Listen)
 	}
 	for _, d := range s.Domains {
 		u, err := url.Parse("//" + d)

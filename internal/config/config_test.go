@@ -51,7 +51,7 @@ func TestSourcesOverrideInOrder(t *testing.T) {
 		File: "/etc/kurz.conf",
 		Environ: []string{
 			"HOME=/root", "KURZ_CONFIG=/not/read", "KURZ_CODE_LENGTH=9", "KURZ_LISTEN=:2", "KURZ_LOG_LEVEL=",
-			"KURZ_TRUSTED_PROXIES=10.1.2.3/8, ::1,192.0.2.7", "KURZ_RATE_FREE=off",
+			"KURZ_TRUSTED_PROXIES=10.1.2.3/8, ::1,unix,192.0.2.7", "KURZ_RATE_FREE=off",
 		},
 		Flags: map[string]string{"KURZ_LISTEN": ":3"},
 		ReadFile: files{
@@ -75,14 +75,15 @@ func TestSourcesOverrideInOrder(t *testing.T) {
 		{Name: "KURZ_RATE_FREE", Value: "off", From: "environment"},
 		{Name: "KURZ_RATE_PREMIUM", Value: "1000/h", From: "default"},
 		{Name: "KURZ_BASE_URL", Value: "http://localhost:3", From: "default, with the port of KURZ_LISTEN"},
-		{Name: "KURZ_TRUSTED_PROXIES", Value: "10.0.0.0/8,::1/128,192.0.2.7/32", From: "environment"},
+		{Name: "KURZ_TRUSTED_PROXIES", Value: "10.0.0.0/8,::1/128,192.0.2.7/32,unix", From: "environment"},
 	} {
 		if diff := cmp.Diff(want, from[want.Name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", want.Name, diff)
 		}
 	}
 	prefixes := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.7/32")}
-	if diff := cmp.Diff(prefixes, got.TrustedProxies, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	want := config.Proxies{Ranges: prefixes, Unix: true}
+	if diff := cmp.Diff(want, got.TrustedProxies, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("proxies (-want +got):\n%s", diff)
 	}
 }
@@ -127,7 +128,7 @@ func TestProblems(t *testing.T) {
 			[]string{"KURZ_ACME=perhaps", "KURZ_CODE_LENGTH=many", "KURZ_RATE_FREE=3", "KURZ_TRUSTED_PROXIES=all", "KURZ_CLICK_SYNC=1h", "KURZ_LOG_LEVEL=loud", "KURZ_VISITOR_KEY_ROTATION=hourly", "KURZ_SHUTDOWN_GRACE=-1s", "KURZ_CLICK_RETENTION=90"},
 			"",
 			[]string{
-				`KURZ_TRUSTED_PROXIES (environment): "all" is neither an address nor a range such as 10.0.0.0/8`,
+				`KURZ_TRUSTED_PROXIES (environment): "all" is neither an address, nor a range such as 10.0.0.0/8, nor unix`,
 				`KURZ_SHUTDOWN_GRACE (environment): "-1s" is not a span of time such as 10s or 200ms`,
 				`KURZ_ACME (environment): "perhaps" is neither true nor false`,
 				`KURZ_CODE_LENGTH (environment): "many" is not a whole number`,
@@ -157,7 +158,7 @@ func TestProblems(t *testing.T) {
 		{"base URL with a query", []string{"KURZ_BASE_URL=https://a.example?"}, "", []string{`KURZ_BASE_URL (environment): "https://a.example?" must end after the host: no path, query or fragment`}},
 		{"base URL with a password", []string{"KURZ_BASE_URL=https://u:p@a.example"}, "", []string{`KURZ_BASE_URL (environment): "https://u:p@a.example" must not have a user name or password`}},
 		{"base URL without a scheme", []string{"KURZ_BASE_URL=a.example"}, "", []string{`KURZ_BASE_URL (environment): "a.example" is not an address such as https://go.example`}},
-		{"listen without a port", []string{"KURZ_LISTEN=localhost"}, "", []string{`KURZ_LISTEN: "localhost" is not an address such as :8080 or 127.0.0.1:8080`}},
+		{"listen without a port", []string{"KURZ_LISTEN=localhost"}, "", []string{`KURZ_LISTEN: "localhost" is not an address such as :8080, 127.0.0.1:8080 or unix:/run/kurz.sock`}},
 		{"domain with a path", []string{"KURZ_DOMAINS=a.example/x"}, "", []string{`KURZ_DOMAINS: "a.example/x" is not a host such as go.example`}},
 		{"domain twice", []string{"KURZ_DOMAINS=LOCALHOST:8080"}, "", []string{`KURZ_DOMAINS: "LOCALHOST:8080" is the host of KURZ_BASE_URL already: leave it out here`}},
 		{"store to come", []string{"KURZ_STORE=postgres://u:hunter2@h/db"}, "", []string{"KURZ_STORE: postgres:// is not available in this build yet: leave it out, and SQLite in KURZ_DATA is used"}},
@@ -218,7 +219,7 @@ func TestReference(t *testing.T) {
 	const path = "../../docs/configuration.md"
 	got := config.Reference()
 	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a page for everyone
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

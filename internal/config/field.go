@@ -92,8 +92,8 @@ func (f Field) set(s *Settings, text string) error {
 		return parseBaseURL(p, text)
 	case *[]string:
 		*p = splitList(text)
-	case *[]netip.Prefix:
-		return parsePrefixes(p, text)
+	case *Proxies:
+		return parseProxies(p, text)
 	case *slog.Level:
 		return parseLevel(p, text)
 	default:
@@ -109,10 +109,13 @@ func (f Field) text(s *Settings) string {
 		return v
 	case []string:
 		return strings.Join(v, ",")
-	case []netip.Prefix:
-		all := make([]string, len(v))
-		for i, p := range v {
-			all[i] = p.String()
+	case Proxies:
+		all := make([]string, 0, len(v.Ranges)+1)
+		for _, p := range v.Ranges {
+			all = append(all, p.String())
+		}
+		if v.Unix {
+			all = append(all, unixProxy)
 		}
 		return strings.Join(all, ",")
 	case *url.URL:
@@ -216,23 +219,30 @@ func splitList(text string) []string {
 	return list
 }
 
-func parsePrefixes(p *[]netip.Prefix, text string) error {
-	var list []netip.Prefix
+// unixProxy stands for whoever connects to a Unix socket.
+const unixProxy = "unix"
+
+func parseProxies(p *Proxies, text string) error {
+	var proxies Proxies
 	for _, item := range splitList(text) {
+		if item == unixProxy {
+			proxies.Unix = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(item)
 		if addr, addrErr := netip.ParseAddr(item); addrErr == nil && addr.Zone() == "" {
 			addr = addr.Unmap()
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			return fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8", item)
+			return fmt.Errorf("%q is neither an address, nor a range such as 10.0.0.0/8, nor unix", item)
 		}
 		if prefix.Addr().Is4In6() {
 			return fmt.Errorf("%q: write the IPv4 range itself", item)
 		}
-		list = append(list, prefix.Masked())
+		proxies.Ranges = append(proxies.Ranges, prefix.Masked())
 	}
-	*p = list
+	*p = proxies
 	return nil
 }
 

@@ -25,13 +25,13 @@ import (
 //     by KURZ_…_FILE, and without a flag, since flags show in process lists
 //   - group, doc: for the reference page
 type Settings struct {
-	Listen  string   `env:"LISTEN" default:":8080" group:"Server" doc:"Address to listen on: host:port. Sockets handed over by systemd (LISTEN_FDS) are used instead where there are any."`
+	Listen  string   `env:"LISTEN" default:":8080" group:"Server" doc:"Address to listen on: host:port, or unix: and a path. Sockets handed over by systemd (LISTEN_FDS) are used instead where there are any."`
 	Data    string   `env:"DATA" default:"./kurz-data" group:"Server" doc:"Folder for everything that is kept. It is made at the first start, readable by its owner alone."`
 	BaseURL *url.URL `env:"BASE_URL" default:"http://localhost:8080" group:"Server" doc:"Address that people reach kurz at: scheme and host, no path. Short URLs begin with it. Where it is left out, the port of KURZ_LISTEN is taken."`
 	Domains []string `env:"DOMAINS" group:"Server" doc:"More hosts that links can live on, separated by commas, such as go.example,s.example."`
-	// TrustedProxies are compared with the peer's address, unmapped.
-	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" group:"Server" doc:"Addresses or CIDR ranges of reverse proxies, separated by commas. Only from these is X-Forwarded-For believed."`
-	ShutdownGrace  time.Duration  `env:"SHUTDOWN_GRACE" default:"10s" group:"Server" doc:"How long requests that run may go on after SIGTERM."`
+
+	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" group:"Server" doc:"Addresses or CIDR ranges of reverse proxies, separated by commas; unix is whoever connects to a Unix socket. Only from these is X-Forwarded-For believed."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"10s" group:"Server" doc:"How long requests that run may go on after SIGTERM."`
 
 	TLSCert       string `env:"TLS_CERT" group:"TLS" doc:"File with the certificate chain, PEM. Read anew when it changes."`
 	TLSKey        string `env:"TLS_KEY" group:"TLS" doc:"File with the certificate's private key, PEM."`
@@ -71,6 +71,12 @@ type Settings struct {
 
 	Server string `env:"SERVER" group:"Commands" doc:"Address of a kurz server that shorten, links and stats ask. Without it they work on KURZ_DATA."`
 	APIKey string `env:"API_KEY" group:"Commands" secret:"true" doc:"API key for KURZ_SERVER."`
+}
+
+// Proxies are who is believed about whom they forward for.
+type Proxies struct {
+	Ranges []netip.Prefix // never IPv4 mapped into IPv6
+	Unix   bool           // whoever connects to a Unix socket
 }
 
 // Sync is how often the journal is synced; 0 is strict: before each answer.
