@@ -24,8 +24,12 @@ func NewClicks(db *DB) *Clicks { return &Clicks{db: db} }
 const (
 	clickColumns = `id, link, owner, kind, via, visitor, country, region, city, referrer, referrer_host, browser, os,
 		device, language, utm_source, utm_medium, utm_campaign, utm_term, utm_content`
-	insertClick = `INSERT INTO clicks (` + clickColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	insertClick = `INSERT INTO clicks (` + clickColumns + `, block)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	blockParam  = 21
+	selectBlock = `SELECT id, first_id, last_id, clicks FROM blocks ORDER BY id DESC LIMIT 1`
+	putBlock    = `INSERT INTO blocks (id, first_id, last_id, clicks) VALUES (?1, ?2, ?3, ?4)
+		ON CONFLICT (id) DO UPDATE SET first_id = ?2, last_id = ?3, clicks = ?4`
 	addTotal = `INSERT INTO totals (link, humans) VALUES (?, ?)
 		ON CONFLICT (link) DO UPDATE SET humans = humans + excluded.humans`
 	selectPosition = `SELECT sequence FROM positions WHERE log = ?`
@@ -88,15 +92,29 @@ func (s *Clicks) insert(c *sqlite.Conn, events []click.Event) (learnt map[string
 	if err != nil {
 		return nil, err
 	}
+	current, err := lastBlock(c)
+	if err != nil {
+		return nil, err
+	}
 	for i := range events {
-		if err := insertEvent(c, row, in, &events[i]); err != nil {
+		if current.clicks >= blockSize {
+			if err := current.put(c); err != nil {
+				return nil, err
+			}
+			current = block{id: current.id + 1}
+		}
+		row.BindInt64(blockParam, current.id)
+		id, err := insertEvent(c, row, in, &events[i])
+		if err != nil {
 			return nil, err
 		}
+		current.add(id)
 	}
-	return in.learnt, nil
+	return in.learnt, current.put(c)
 }
 
-func insertEvent(c *sqlite.Conn, row *sqlite.Stmt, in *interner, e *click.Event) error {
+// insertEvent stores an event under its ID or the next free one.
+func insertEvent(c *sqlite.Conn, row *sqlite.Stmt, in *interner, e *click.Event) (click.ID, error) {
 	row.BindInt64(2, int64(e.Link))
 	row.BindInt64(3, int64(e.Owner))
 	row.BindInt64(4, int64(e.Kind))
@@ -108,19 +126,58 @@ func insertEvent(c *sqlite.Conn, row *sqlite.Stmt, in *interner, e *click.Event)
 	} {
 		id, err := in.id(c, text)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		row.BindInt64(7+i, id)
 	}
 	for id := e.ID; ; id = id.Next() {
 		row.BindInt64(1, int64(id))
 		if err := run(row); err != nil {
-			return err
+			return 0, err
 		}
 		if c.Changes() == 1 {
-			return nil
+			return id, nil
 		}
 	}
+}
+
+// block is a row of blocks.
+type block struct {
+	id          int64
+	first, last click.ID
+	clicks      int64
+}
+
+// blockSize is how many clicks a block has: few enough for its part of the
+// indexes to stay in memory while it is written, many enough for a search in
+// each block to take no time.
+const blockSize = 1 << 15
+
+func lastBlock(c *sqlite.Conn) (b block, err error) {
+	err = sqlitex.Execute(c, selectBlock, &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error {
+			b = block{
+				id: s.ColumnInt64(0), first: click.ID(s.ColumnInt64(1)), last: click.ID(s.ColumnInt64(2)), clicks: s.ColumnInt64(3),
+			}
+			return nil
+		},
+	})
+	return b, err
+}
+
+func (b *block) add(id click.ID) {
+	if b.clicks == 0 {
+		b.first, b.last = id, id
+	}
+	b.first, b.last = min(b.first, id), max(b.last, id)
+	b.clicks++
+}
+
+func (b *block) put(c *sqlite.Conn) error {
+	if b.clicks == 0 {
+		return nil
+	}
+	return sqlitex.Execute(c, putBlock, &sqlitex.ExecOptions{Args: []any{b.id, int64(b.first), int64(b.last), b.clicks}})
 }
 
 func addTotals(c *sqlite.Conn, events []click.Event) error {

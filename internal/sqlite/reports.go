@@ -1,10 +1,13 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"kurz/internal/account"
 	"kurz/internal/click"
@@ -13,24 +16,30 @@ import (
 
 const (
 	selectClicks = `SELECT ` + clickColumns + ` FROM clicks `
-	ofLink       = `INDEXED BY clicks_link WHERE link = ?3 AND id >= ?1 AND id < ?2`
-	ofOwner      = `INDEXED BY clicks_owner WHERE owner = ?3 AND owner <> 0 AND id >= ?1 AND id < ?2`
+	ofLink       = `INDEXED BY clicks_link WHERE id >= ?1 AND id < ?2 AND block = ?3 AND link = ?4`
+	ofOwner      = `INDEXED BY clicks_owner WHERE id >= ?1 AND id < ?2 AND block = ?3 AND owner = ?4 AND owner <> 0`
 	ofAll        = `WHERE id >= ?1 AND id < ?2`
 	newestFirst  = ` ORDER BY id DESC`
 
-	selectTotal = `SELECT humans FROM totals WHERE link = ?`
-	selectText  = `SELECT text FROM texts WHERE id = ?`
+	selectBlocks = `SELECT id, first_id, last_id FROM blocks WHERE last_id >= ?1 AND first_id < ?2 ORDER BY last_id DESC`
+	selectTotal  = `SELECT humans FROM totals WHERE link = ?`
+	selectText   = `SELECT text FROM texts WHERE id = ?`
 )
 
 // Report implements click.Reports.
 func (s *Clicks) Report(ctx context.Context, q click.Query) (click.Report, error) {
 	tally := click.NewTally(q)
-	first, end := idsBetween(q.From, q.To)
 	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
-		return scanClicks(c, q.Subject, first, end, "", func(e *click.Event) bool {
-			tally.Add(e)
-			return true
-		})
+		r, err := newReader(c, q.Subject, firstID(q.From), firstID(q.To), "")
+		if err != nil {
+			return err
+		}
+		for _, b := range r.blocks {
+			if err := r.read(b, func(e *click.Event) bool { tally.Add(e); return true }); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return click.Report{}, err
@@ -40,29 +49,63 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (click.Report, error
 
 // Events implements click.Reports.
 func (s *Clicks) Events(ctx context.Context, q click.Query, before click.ID, limit int) ([]click.Event, click.ID, error) {
-	first, end := idsBetween(q.From, q.To)
+	end := firstID(q.To)
 	if before != 0 {
 		end = min(end, before)
 	}
-	var page []click.Event
-	var next click.ID
+	var page newest
 	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
-		return scanClicks(c, q.Subject, first, end, newestFirst, func(e *click.Event) bool {
-			if !q.Selects(e) {
-				return true
+		r, err := newReader(c, q.Subject, firstID(q.From), end, newestFirst)
+		if err != nil {
+			return err
+		}
+		page.limit = limit + 1
+		for _, b := range r.blocks {
+			// Those that follow end earlier still.
+			if page.full() && b.last < page.oldest() {
+				break
 			}
-			if len(page) == limit {
-				next = page[limit-1].ID
-				return false
+			if err := r.read(b, func(e *click.Event) bool { return !q.Selects(e) || page.add(e) }); err != nil {
+				return err
 			}
-			page = append(page, *e)
-			return true
-		})
+			page.merge()
+		}
+		return nil
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, 0, err
+	case page.full():
+		return page.events[:limit], page.events[limit-1].ID, nil
 	}
-	return page, next, nil
+	return page.events, 0, nil
+}
+
+// newest gathers the newest events of runs that each come newest first.
+type newest struct {
+	limit  int
+	events []click.Event // newest first
+	run    []click.Event
+}
+
+func (n *newest) full() bool       { return len(n.events) == n.limit }
+func (n *newest) oldest() click.ID { return n.events[len(n.events)-1].ID }
+
+// add takes the next event of a run and reports whether later ones matter.
+func (n *newest) add(e *click.Event) bool {
+	if n.full() && e.ID < n.oldest() {
+		return false
+	}
+	n.run = append(n.run, *e)
+	return len(n.run) < n.limit
+}
+
+// merge ends a run.
+func (n *newest) merge() {
+	n.events = append(n.events, n.run...)
+	n.run = n.run[:0]
+	slices.SortFunc(n.events, func(a, b click.Event) int { return cmp.Compare(b.ID, a.ID) })
+	n.events = n.events[:min(len(n.events), n.limit)]
 }
 
 // Totals implements click.Reports.
@@ -94,11 +137,6 @@ func (s *Clicks) Totals(ctx context.Context, links []link.ID) (map[link.ID]int64
 	return totals, nil
 }
 
-// idsBetween gives the bounds of the IDs of clicks with from ≤ time < to.
-func idsBetween(from, to time.Time) (first, end click.ID) {
-	return firstID(from), firstID(to)
-}
-
 // firstID gives the lowest ID that a click at t or later can have.
 func firstID(t time.Time) click.ID {
 	if up := t.Truncate(time.Millisecond); up.Before(t) {
@@ -109,41 +147,69 @@ func firstID(t time.Time) click.ID {
 	return click.NewID(t, 0)
 }
 
-// scanClicks calls each with the clicks of a subject, until it returns false.
-// The event is overwritten by the next; its strings stay.
-func scanClicks(c *sqlite.Conn, of click.Subject, first, end click.ID, order string, each func(*click.Event) bool) (err error) {
-	sql, subject := selectClicks+ofAll, int64(0)
+// reader reads the clicks of a subject with first ≤ ID < end, block by block.
+type reader struct {
+	subject    int64 // 0: everybody
+	first, end click.ID
+	row        *sqlite.Stmt
+	names      *names
+	// blocks may hold such clicks, those that end last first. For everybody
+	// the one block is everything.
+	blocks []block
+}
+
+func newReader(c *sqlite.Conn, of click.Subject, first, end click.ID, order string) (r *reader, err error) {
+	r = &reader{first: first, end: end}
+	sql := selectClicks + ofAll
 	switch {
 	case of.Link != 0:
-		sql, subject = selectClicks+ofLink, int64(of.Link)
+		sql, r.subject = selectClicks+ofLink, int64(of.Link)
 	case of.Owner != 0:
-		sql, subject = selectClicks+ofOwner, int64(of.Owner)
+		sql, r.subject = selectClicks+ofOwner, int64(of.Owner)
 	}
-	row, err := c.Prepare(sql + order)
-	if err != nil {
-		return err
+	if r.row, err = c.Prepare(sql + order); err != nil {
+		return nil, err
 	}
+	if r.names, err = newNames(c); err != nil {
+		return nil, err
+	}
+	if r.subject == 0 {
+		r.blocks = []block{{first: first, last: end}}
+		return r, nil
+	}
+	err = sqlitex.Execute(c, selectBlocks, &sqlitex.ExecOptions{
+		Args: []any{int64(first), int64(end)},
+		ResultFunc: func(s *sqlite.Stmt) error {
+			r.blocks = append(r.blocks, block{
+				id: s.ColumnInt64(0), first: click.ID(s.ColumnInt64(1)), last: click.ID(s.ColumnInt64(2)),
+			})
+			return nil
+		},
+	})
+	return r, err
+}
+
+// read calls each with the clicks of one block, until it returns false. The
+// event is overwritten by the next; its strings stay.
+func (r *reader) read(b block, each func(*click.Event) bool) (err error) {
 	defer func() {
-		if failed := row.Reset(); err == nil {
+		if failed := r.row.Reset(); err == nil {
 			err = failed
 		}
 	}()
-	row.BindInt64(1, int64(first))
-	row.BindInt64(2, int64(end))
-	if subject != 0 {
-		row.BindInt64(3, subject)
-	}
-	names, err := newNames(c)
-	if err != nil {
-		return err
+	r.row.BindInt64(1, int64(r.first))
+	r.row.BindInt64(2, int64(r.end))
+	if r.subject != 0 {
+		r.row.BindInt64(3, b.id)
+		r.row.BindInt64(4, r.subject)
 	}
 	var e click.Event
 	for {
-		found, err := row.Step()
+		found, err := r.row.Step()
 		if err != nil || !found {
 			return err
 		}
-		if err := readEvent(row, names, &e); err != nil {
+		if err := readEvent(r.row, r.names, &e); err != nil {
 			return err
 		}
 		if !each(&e) {
