@@ -3,6 +3,7 @@ package link
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"kurz/internal/fault"
@@ -86,7 +87,8 @@ func ParseCursor(text string, s Sort) (Cursor, error) {
 	}
 	invalid := fault.Invalid("cursor", "is not one that this listing gave out: leave it out to begin again")
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) < 9 || b[0] != cursorSorts[s] {
+	// The decoder overlooks line ends.
+	if err != nil || strings.ContainsAny(text, "\r\n") || len(b) < 9 || b[0] != cursorSorts[s] {
 		return Cursor{}, invalid
 	}
 	c := Cursor{Sort: s, ID: ID(binary.BigEndian.Uint64(b[1:9]))}

@@ -237,6 +237,7 @@ func FuzzParseCursor(f *testing.F) {
 		f.Add(link.CursorAt(s, &l).String(), i)
 	}
 	f.Add("////", 0)
+	f.Add(link.CursorAt(link.NewestFirst, &l).String()+"\n", 0)
 	f.Fuzz(func(t *testing.T, text string, i int) {
 		s := sorts[((i%len(sorts))+len(sorts))%len(sorts)]
 		c, err := link.ParseCursor(text, s)
