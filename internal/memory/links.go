@@ -64,7 +64,7 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 		return copied(l), link.Found, nil
 	}
 	if s.byKey[n.Link.Key] != nil {
-		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code %q is taken", n.Link.Code)
+		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code '%s' is taken", n.Link.Code)
 	}
 	if s.byID[n.Link.ID] != nil {
 		return link.Link{}, 0, link.ErrIDTaken
@@ -243,7 +243,7 @@ func (s *Links) Changes(ctx context.Context, after int64) ([]link.Key, int64, er
 }
 
 func notFound(k link.Key) error {
-	return fault.New(fault.URLNotFound, "Short code %q not found", k.Code)
+	return fault.New(fault.URLNotFound, "Short code '%s' not found", k.Code)
 }
 
 func copied(l *link.Link) link.Link {

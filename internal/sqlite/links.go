@@ -131,7 +131,7 @@ func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
 	if _, found, err := linkByKey(c, l.Key); err != nil {
 		return link.Link{}, 0, err
 	} else if found {
-		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code %q is taken", l.Code)
+		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code '%s' is taken", l.Code)
 	}
 	taken := false
 	err := query(c, countID, func(b *binder) { b.int(int64(l.ID)) }, func(r *columns) bool {
@@ -277,7 +277,7 @@ func (s *Links) Changes(ctx context.Context, after int64) (keys []link.Key, mark
 }
 
 func noLink(k link.Key) error {
-	return fault.New(fault.URLNotFound, "Short code %q not found", k.Code)
+	return fault.New(fault.URLNotFound, "Short code '%s' not found", k.Code)
 }
 
 func linkByKey(c *sqlite.Conn, k link.Key) (link.Link, bool, error) {
