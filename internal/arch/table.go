@@ -25,13 +25,17 @@ func Table() []Line {
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
 
-		{Path: "internal/edge", Kind: Front,
+		{
+			Path: "internal/edge", Kind: Front,
 			Uses:     []string{"golang.org/x/crypto/acme"},
-			TestUses: []string{"github.com/letsencrypt/pebble", "github.com/letsencrypt/challtestsrv"}},
+			TestUses: []string{"github.com/letsencrypt/pebble", "github.com/letsencrypt/challtestsrv"},
+		},
 		{Path: "internal/redirect", Kind: Room},
-		{Path: "internal/api", Kind: Room,
+		{
+			Path: "internal/api", Kind: Room,
 			Uses:     []string{"github.com/go-json-experiment/json"},
-			TestUses: []string{"github.com/santhosh-tekuri/jsonschema"}},
+			TestUses: []string{"github.com/santhosh-tekuri/jsonschema"},
+		},
 		{Path: "internal/web", Kind: Room},
 
 		{Path: "internal/memory", Kind: Adapter},
