@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"kurz/internal/account"
@@ -139,7 +140,13 @@ func Open(ctx context.Context, s *config.Settings, o Options) (*Backend, error) 
 	}
 	b := &Backend{lock: lock, Certificates: filepath.Join(s.Data, certsName)}
 	if err := b.open(ctx, s, o); err != nil {
-		return nil, errors.Join(err, b.Close())
+		// Why it can't be opened says enough; that it then can't be closed
+		// in order follows from it.
+		_ = b.Close()
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w: make room on the disk of %s and start again", err, s.Data)
+		}
+		return nil, err
 	}
 	return b, nil
 }
