@@ -34,7 +34,7 @@ func allowed(t testing.TB, s *memory.Limits, k ratelimit.Key, l ratelimit.Limit,
 }
 
 func TestLimitsAreBounded(t *testing.T) {
-	const capacity = 6400
+	const capacity = 3200
 	s := memory.NewLimits(capacity)
 	for n := range 10 * capacity {
 		if !allowed(t, s, subjectOf(ratelimit.Creates, n), tenAnHour, noon, 1) {
@@ -49,12 +49,12 @@ func TestLimitsAreBounded(t *testing.T) {
 // TestLimitsFlood has strangers with ever new addresses; those who are being
 // refused must stay so.
 func TestLimitsFlood(t *testing.T) {
-	const capacity, abusers = 6400, 500
+	const capacity, abusers = 3200, 250
 	s := memory.NewLimits(capacity)
 	for n := range abusers {
 		allowed(t, s, subjectOf(ratelimit.Creates, -1-n), tenAnHour, noon, 10)
 	}
-	for n := range 20 * capacity {
+	for n := range 10 * capacity {
 		allowed(t, s, subjectOf(ratelimit.Creates, n), tenAnHour, noon, 1)
 	}
 	free := 0
@@ -69,7 +69,7 @@ func TestLimitsFlood(t *testing.T) {
 }
 
 func TestLimitsReuseWhatHasPassed(t *testing.T) {
-	const capacity = 6400
+	const capacity = 3200
 	s := memory.NewLimits(capacity)
 	now := noon
 	for n := range 20 * capacity {

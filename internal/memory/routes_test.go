@@ -94,9 +94,9 @@ func hitRatio(t testing.TB, c *memory.Routes, z *zipf, warm, count int, each fun
 }
 
 func TestRoutesHitRatio(t *testing.T) {
-	const keys, capacity = 100_000, 5_000
+	const keys, capacity = 50_000, 2_500
 	z := newZipf(keys, 1)
-	got, ideal := hitRatio(t, memory.NewRoutes(capacity), z, 300_000, 300_000, nil), z.ideal(capacity)
+	got, ideal := hitRatio(t, memory.NewRoutes(capacity), z, 100_000, 100_000, nil), z.ideal(capacity)
 	t.Logf("hit ratio %.4f, ideal %.4f", got, ideal)
 	if got < 0.94*ideal {
 		t.Errorf("hit ratio %.4f, want near the ideal %.4f", got, ideal)
@@ -106,13 +106,13 @@ func TestRoutesHitRatio(t *testing.T) {
 // TestRoutesScan floods the cache with keys that are asked for once, nine for
 // each that comes back: links nobody wants, and codes that nobody has.
 func TestRoutesScan(t *testing.T) {
-	const keys, capacity = 20_000, 1_000
+	const keys, capacity = 5_000, 500
 	z := newZipf(keys, 1)
-	base := hitRatio(t, memory.NewRoutes(capacity), z, 60_000, 60_000, nil)
+	base := hitRatio(t, memory.NewRoutes(capacity), z, 15_000, 15_000, nil)
 	for name, r := range map[string]*link.Route{"links": route(2), "unknown codes": {}} {
 		c := memory.NewRoutes(capacity)
 		n := keys
-		got := hitRatio(t, c, z, 60_000, 60_000, func(int) {
+		got := hitRatio(t, c, z, 15_000, 15_000, func(int) {
 			for range 9 {
 				n++
 				has(t, c, keyOf(n))
