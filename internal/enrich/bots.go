@@ -38,7 +38,7 @@ var botMarks = []string{
 	"dareboost", "datanyze", "ptst/", "newsai/", "collapsify", "hardenize", "manus-user", "scope3", "silktide",
 	"thousandeyes", "sindup", "tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
 	"marketgoo", "miniature.io", "newsnow", "openvas", "printfriendly", "readable/", "securityheaders",
-	"splash version", "rigor)", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
+	"splash version", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
 	"ips-", "bw/1", "mutant", "hotjar", "imageproxy",
 }
 

@@ -123,8 +123,11 @@ func write(t testing.TB, path string, data []byte) {
 }
 
 func TestBitFlips(t *testing.T) {
-	const n, rounds = 200, 10_000
+	const n, rounds = 60, 10_000
 	dir, path, ends := orderly(t, n, true)
+	if err := os.Truncate(path, ends[n-1]+512); err != nil { // it is scanned often
+		t.Fatal(err)
+	}
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

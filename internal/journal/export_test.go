@@ -35,9 +35,10 @@ func withData(seed uint32, data []byte) uint32 { return crc32.Update(seed, casta
 
 // EncodeSegment gives a segment with records from the sequence first up.
 func EncodeSegment(id click.LogID, first uint64, records ...[]byte) []byte {
-	b := make([]byte, headerSize)
-	copy(b[fileAt:], filePart(id, 1, MinSegmentSize))
-	copy(b[firstAt:], firstPart(seedOf(id), first))
+	head := make([]byte, headerSize)
+	copy(head[fileAt:], filePart(id, 1, MinSegmentSize))
+	copy(head[firstAt:], firstPart(seedOf(id), first))
+	b := bytes.Clone(head)
 	for i, data := range records {
 		r := make([]byte, recordSize(len(data)))
 		putHead(r, first+uint64(i), withData(seedOf(id), data), len(data))

@@ -71,7 +71,7 @@ func (j *Journal) newSpare() (*segment, error) {
 	path := segmentPath(j.dir, j.number)
 	f, plain, err := allocateFile(path, j.opts)
 	if err != nil {
-		if f, plain, err = j.takeReserve(path, err); err != nil {
+		if f, err = j.takeReserve(path, err); err != nil {
 			return nil, err
 		}
 	}
@@ -87,23 +87,23 @@ func (j *Journal) newSpare() (*segment, error) {
 
 // takeReserve makes the reserve the file of a segment; cause is why that was
 // necessary, and is given back where there is no reserve.
-func (j *Journal) takeReserve(path string, cause error) (*os.File, bool, error) {
+func (j *Journal) takeReserve(path string, cause error) (*os.File, error) {
 	reserve := filepath.Join(j.dir, reserveName)
 	if info, err := os.Stat(reserve); err != nil || info.Size() != j.opts.SegmentSize {
-		return nil, false, cause
+		return nil, cause
 	}
 	if err := os.Rename(reserve, path); err != nil {
-		return nil, false, cause
+		return nil, cause
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	j.log.Error("no space for the journal: its reserve is in use now", "folder", j.dir, "error", cause)
 	j.mu.Lock()
 	j.reserved = false
 	j.mu.Unlock()
-	return f, false, nil
+	return f, nil
 }
 
 // keepReserve makes the reserve, if there should be one. It reports whether

@@ -123,11 +123,21 @@ func (s *scanner) plausible(seq uint64) bool {
 	return s.adrift || seq-s.last-1 <= uint64(s.off-s.anchor)/recordHeader
 }
 
+// zeros are compared with many bytes at a time.
+const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00"
+
 // skipZeros moves off to the next word that is not 0, or to where no record has
 // room.
 func (s *scanner) skipZeros() {
 	for s.off+recordHeader <= s.end {
 		b := s.at(s.off, int(min(windowSize, s.end-s.off)))
+		for len(b) >= len(zeros) && string(b[:len(zeros)]) == zeros {
+			b = b[len(zeros):]
+			s.off += int64(len(zeros))
+		}
 		for len(b) >= recordAlign && binary.LittleEndian.Uint64(b) == 0 {
 			b = b[recordAlign:]
 			s.off += recordAlign

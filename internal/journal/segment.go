@@ -155,7 +155,7 @@ func onFault(before bool, err *error) {
 			Addr() uintptr
 		})
 		if !ok {
-			panic(r)
+			panic(r) //nolint:forbidigo // not ours to swallow
 		}
 		*err = fmt.Errorf("writing through a mapping: %w", fault)
 	}
