@@ -14,12 +14,15 @@ import (
 
 // Clicks is a click.Sink and click.Reports.
 type Clicks struct {
-	db    *DB
-	texts texts
+	db        *DB
+	texts     texts
+	blockSize int64
 }
 
 // NewClicks gives the clicks kept in a file of schema Clicks.
-func NewClicks(db *DB) *Clicks { return &Clicks{db: db} }
+func NewClicks(db *DB) *Clicks {
+	return &Clicks{db: db, blockSize: blockSize, texts: texts{most: keepTexts}}
+}
 
 const (
 	clickColumns = `id, link, owner, kind, via, visitor, country, region, city, referrer, referrer_host, browser, os,
@@ -97,7 +100,7 @@ func (s *Clicks) insert(c *sqlite.Conn, events []click.Event) (learnt map[string
 		return nil, err
 	}
 	for i := range events {
-		if current.clicks >= blockSize {
+		if current.clicks >= s.blockSize {
 			if err := current.put(c); err != nil {
 				return nil, err
 			}
@@ -210,10 +213,11 @@ func run(s *sqlite.Stmt) error {
 	return s.Reset()
 }
 
-// texts remembers the IDs of texts that are stored, as many as keepTexts.
+// texts remembers the IDs of at most so many texts that are stored.
 type texts struct {
-	mu  sync.Mutex
-	ids map[string]int64
+	mu   sync.Mutex
+	ids  map[string]int64
+	most int
 }
 
 const (
@@ -227,7 +231,7 @@ const (
 func (t *texts) keep(learnt map[string]int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ids == nil || len(t.ids)+len(learnt) > keepTexts {
+	if t.ids == nil || len(t.ids)+len(learnt) > t.most {
 		t.ids = make(map[string]int64, len(learnt))
 	}
 	maps.Copy(t.ids, learnt)
