@@ -10,7 +10,8 @@ import (
 
 // Store keeps links. All methods may block and are safe for concurrent use.
 // What is not there is fault.URLNotFound, and only that code may be remembered
-// as "not there"; a store that can't be asked answers fault.Unavailable.
+// as "not there"; a store that can't be asked answers fault.Unavailable. A
+// context that has ended gives its own error, and nothing is done.
 type Store interface {
 	// Insert stores n.Link if its key is free, atomically with the search that
 	// n.Match asks for. When it returns nil the result is durable and seen by
@@ -18,8 +19,8 @@ type Store interface {
 	//
 	//   - A link with n.Link.Operation (unless zero) exists: the same creation
 	//     was done before. It is given back with Repeated.
-	//   - n.Match finds an unrevoked link: the oldest one is given back with
-	//     Found. Two racing Inserts with the same Match make one link.
+	//   - n.Match finds an unrevoked link: the oldest one (the lowest ID) is
+	//     given back with Found. Two racing Inserts with the same Match make one link.
 	//   - The key belongs to a link, revoked and expired ones too:
 	//     fault.AliasTaken.
 	//   - The ID belongs to a link: ErrIDTaken.
@@ -30,8 +31,9 @@ type Store interface {
 	// and gives it l.Version+1; another version is fault.PreconditionFailed.
 	// Key, ID, Owner, ContentID, Alias, CreatedAt and Operation stay what they
 	// were. If the change would leave two unrevoked links of one owner with
-	// one (ContentID, Destination), it is fault.AlreadyExists and nothing
-	// changes. The changed link is durable, seen by every later read, and in
+	// one (ContentID, Destination), judged at l.UpdatedAt, it is
+	// fault.AlreadyExists and nothing changes; links without an owner or a
+	// ContentID are never such. The changed link is durable, seen by every later read, and in
 	// Changes.
 	Update(ctx context.Context, l Link) (Link, error)
 
@@ -48,7 +50,8 @@ type Store interface {
 
 	// Changes gives, oldest first, the keys updated after the given mark by any
 	// process, at most 1,000, and the new mark. A negative mark gives no keys
-	// and the present mark. Creations are not in it.
+	// and the present mark. Creations are not in it. At least the last 100,000
+	// changes are kept; who is further behind misses some.
 	Changes(ctx context.Context, after int64) (keys []Key, mark int64, err error)
 }
 

@@ -123,7 +123,13 @@ func (db *DB) scan(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 // ends first. Once fn was called, write waits for the outcome whatever ctx
 // says, so that nobody takes a stored change for a refused one.
 func (db *DB) write(ctx context.Context, fn func(c *sqlite.Conn) error) error {
-	return db.writer.do(ctx, fn)
+	return db.writer.do(ctx, false, fn)
+}
+
+// writeOne is write for an fn that changes something by one statement at most,
+// whatever it reads. It costs less.
+func (db *DB) writeOne(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.writer.do(ctx, true, fn)
 }
 
 // Check reads every page's structure and gives the first thing that is wrong

@@ -98,6 +98,28 @@ func TestWriteKeepsOthersPartWhenOneFails(t *testing.T) {
 	}
 }
 
+func TestWriteOneKeepsOthersPartWhenOneFails(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{})
+	notes(t, db)
+	const n = 400
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			sql := "INSERT INTO note (n) VALUES (?)"
+			if i%2 == 1 { // fails at its second row, and leaves none
+				sql = "INSERT INTO note (n) SELECT value FROM json_each(json_array(?1 + 100000, ?1 + 100000))"
+			}
+			if err := sqlite.WriteOne(db, t.Context(), run(sql, i)); (err == nil) != (i%2 == 0) {
+				t.Errorf("write %d: error %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := count(t, db, "SELECT count(*) FROM note"); got != n/2 {
+		t.Errorf("%d rows kept, want %d", got, n/2)
+	}
+}
+
 func TestWriteIsDurableAndClosedIsUnavailable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kurz.db")
 	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})

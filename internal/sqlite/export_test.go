@@ -2,7 +2,8 @@ package sqlite
 
 // Write and Read let tests reach what the stores are built on.
 var (
-	Write = (*DB).write
-	Read  = (*DB).read
-	Scan  = (*DB).scan
+	Write    = (*DB).write
+	WriteOne = (*DB).writeOne
+	Read     = (*DB).read
+	Scan     = (*DB).scan
 )

@@ -50,7 +50,7 @@ type once struct {
 func (s *Idempotency) Begin(ctx context.Context, a idempotency.Attempt) (idempotency.Outcome, idempotency.Record, error) {
 	var outcome idempotency.Outcome
 	var record idempotency.Record
-	err := s.db.write(ctx, func(c *sqlite.Conn) (err error) {
+	err := s.db.writeOne(ctx, func(c *sqlite.Conn) (err error) {
 		outcome, record, err = begin(c, a)
 		return err
 	})
@@ -115,7 +115,7 @@ func (s *Idempotency) Finish(ctx context.Context, id idempotency.ID, holder [16]
 	if err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	return s.db.write(ctx, func(c *sqlite.Conn) error {
+	return s.db.writeOne(ctx, func(c *sqlite.Conn) error {
 		err := sqlitex.Execute(c, finishOnce, &sqlitex.ExecOptions{
 			Args: []any{id[:], holder[:], answer.Status, string(header), answer.Body},
 		})
@@ -128,7 +128,7 @@ func (s *Idempotency) Finish(ctx context.Context, id idempotency.ID, holder [16]
 
 // Abandon implements idempotency.Store.
 func (s *Idempotency) Abandon(ctx context.Context, id idempotency.ID, holder [16]byte) error {
-	return s.db.write(ctx, func(c *sqlite.Conn) error {
+	return s.db.writeOne(ctx, func(c *sqlite.Conn) error {
 		return sqlitex.Execute(c, abandonOnce, &sqlitex.ExecOptions{Args: []any{id[:], holder[:]}})
 	})
 }
@@ -136,7 +136,7 @@ func (s *Idempotency) Abandon(ctx context.Context, id idempotency.ID, holder [16
 // Sweep implements idempotency.Store.
 func (s *Idempotency) Sweep(ctx context.Context, now time.Time, limit int) (int, error) {
 	n := 0
-	err := s.db.write(ctx, func(c *sqlite.Conn) error {
+	err := s.db.writeOne(ctx, func(c *sqlite.Conn) error {
 		err := sqlitex.Execute(c, sweepOnce, &sqlitex.ExecOptions{Args: []any{now.UnixMilli(), limit}})
 		n = c.Changes()
 		return err

@@ -73,7 +73,7 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 	}
 	destinationKey, contentKey := matchKeys(&n.Link)
 	l, outcome := n.Link, link.Inserted
-	err = s.db.write(ctx, func(c *sqlite.Conn) error {
+	err = s.db.writeOne(ctx, func(c *sqlite.Conn) error {
 		if n.Match != link.MatchNone && l.Owner != 0 {
 			if found, how, err := standIn(c, &n); err != nil || how != 0 {
 				l, outcome = found, how

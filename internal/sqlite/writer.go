@@ -29,10 +29,13 @@ type writer struct {
 
 // op is one call of DB.write.
 type op struct {
-	ctx  context.Context
-	fn   func(c *sqlite.Conn) error
-	err  error
-	done chan struct{}
+	ctx context.Context
+	fn  func(c *sqlite.Conn) error
+	// single promises that fn changes something by one statement at most: SQLite
+	// undoes a statement that fails, so it needs no savepoint.
+	single bool
+	err    error
+	done   chan struct{}
 }
 
 const (
@@ -50,11 +53,11 @@ func startWriter(conn *sqlite.Conn, path string, busy time.Duration) *writer {
 	return w
 }
 
-func (w *writer) do(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+func (w *writer) do(ctx context.Context, single bool, fn func(c *sqlite.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{ctx: ctx, fn: fn, done: make(chan struct{})}
+	o := &op{ctx: ctx, fn: fn, single: single, done: make(chan struct{})}
 	w.mu.RLock()
 	if w.closed {
 		w.mu.RUnlock()
@@ -142,11 +145,17 @@ func (w *writer) apply(o *op, shared bool) error {
 		return nil
 	}
 	if !shared {
-		if err := w.call(o); err != nil {
-			o.err = faulty(err)
-			return err
+		err := w.call(o)
+		o.err = faulty(err)
+		return err
+	}
+	if o.single {
+		err := w.call(o)
+		o.err = faulty(err)
+		if err == nil || !w.conn.AutocommitEnabled() {
+			return nil
 		}
-		return nil
+		return err // SQLite rolled the whole transaction back
 	}
 	if err := w.exec("SAVEPOINT op"); err != nil {
 		return err
