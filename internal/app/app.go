@@ -52,7 +52,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	core.changed = a.resolver.Changed
 	progress := newProgress(w.Now)
 	recorder := click.NewRecorder(click.RecorderSettings{
-		Log: p.Log, Locator: p.Locator, Hasher: p.Hasher, Lost: a.lost(),
+		Log: p.Log, Locator: p.Locator, Hasher: p.Hasher, Enricher: p.Enricher, Lost: a.lost(),
 	})
 	a.pump = click.NewPump(click.PumpSettings{
 		Log: p.Log, Sink: p.Sink, Enricher: p.Enricher, Interval: s.PumpInterval, Now: w.Now,

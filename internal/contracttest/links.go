@@ -333,13 +333,13 @@ func insertOperationRace(t *testing.T, s link.Store) {
 
 // raceForOne inserts many at once: one is to be inserted, and all others are to
 // be given it.
-func raceForOne(t *testing.T, s link.Store, others link.Outcome, make func(n int) link.New) {
+func raceForOne(t *testing.T, s link.Store, others link.Outcome, draft func(n int) link.New) {
 	t.Helper()
 	ids := map[link.ID]int{}
 	outcomes := map[link.Outcome]int{}
 	var mu sync.Mutex
 	errs := race(racersMany, func(i int) error {
-		got, outcome, err := s.Insert(t.Context(), make(i))
+		got, outcome, err := s.Insert(t.Context(), draft(i))
 		mu.Lock()
 		defer mu.Unlock()
 		ids[got.ID]++

@@ -20,7 +20,7 @@ func wantsPage(r *http.Request) bool {
 // HTML, and give nothing that JSON can satisfy more weight. JSON wins a tie
 // if it is named, and loses to a named HTML if only a wildcard stands for it.
 func prefersHTML(accept []string) bool {
-	html, json, any := -1, -1, -1
+	html, json, wild := -1, -1, -1
 	for _, line := range accept {
 		for item := range strings.SplitSeq(line, ",") {
 			kind, params, _ := strings.Cut(item, ";")
@@ -31,7 +31,7 @@ func prefersHTML(accept []string) bool {
 			case kind == "application/json" || strings.HasSuffix(kind, "+json"):
 				json = max(json, q)
 			case kind == "*/*" || kind == "application/*":
-				any = max(any, q)
+				wild = max(wild, q)
 			}
 		}
 	}
@@ -41,7 +41,7 @@ func prefersHTML(accept []string) bool {
 	if json >= 0 {
 		return html > json
 	}
-	return html >= any
+	return html >= wild
 }
 
 // weight gives the q parameter in thousandths; 1000 if there is none, 0 if it

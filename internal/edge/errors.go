@@ -92,7 +92,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			rec.edge.cause(rec, r, f, err)
 		}
 		if rec.written() {
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to break off an answer
 		}
 	}
 	writeFault(w, r, id, f, err)

@@ -48,7 +48,7 @@ func Listen(addr string) ([]net.Listener, error) {
 
 // removeStale removes a socket that nobody listens on any more.
 func removeStale(path string) {
-	c, err := net.Dial("unix", path)
+	c, err := new(net.Dialer).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		// Somebody does; Listen says so.
 		_ = c.Close()
@@ -102,7 +102,7 @@ func Notify(socket, state string) error {
 		return nil
 	}
 	// Go, like systemd, writes an abstract socket's leading 0 as '@'.
-	c, err := net.Dial("unixgram", socket)
+	c, err := new(net.Dialer).DialContext(context.Background(), "unixgram", socket)
 	if err != nil {
 		return err
 	}

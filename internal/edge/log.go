@@ -18,7 +18,7 @@ import (
 // is deferred.
 func (e *Edge) end(rec *record, r *http.Request, began time.Time) {
 	v := recover()
-	if v != nil && v != http.ErrAbortHandler {
+	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint // a panic value, not wrapped
 		v = e.panicked(rec, r, v)
 	}
 	status := rec.out.status
@@ -27,7 +27,7 @@ func (e *Edge) end(rec *record, r *http.Request, began time.Time) {
 	}
 	e.told(rec, methodLabel(r.Method), status, e.s.Now().Sub(began))
 	if v != nil {
-		panic(v)
+		panic(v) //nolint:forbidigo // on its way to net/http, which ends the connection
 	}
 }
 
@@ -56,6 +56,8 @@ func (e *Edge) told(rec *record, method string, status int, took time.Duration) 
 		level = slog.LevelError
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
+	case status < 400 && rec.route == RouteOps:
+		level = slog.LevelDebug // asked every few seconds
 	case status < 400 && rec.route == RouteRedirect:
 		if e.redirects.Add(1)%uint64(e.s.LogRedirects) != 0 {
 			return

@@ -81,7 +81,7 @@ func (e *Edge) Serve(ctx context.Context, listeners ...net.Listener) error {
 		_ = l.Close()
 	}
 	for range running {
-		<-served
+		<-served //nolint:errcheck // that it was closed
 	}
 	e.stop(context.WithoutCancel(ctx))
 	return broken

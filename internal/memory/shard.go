@@ -275,14 +275,14 @@ func (g *ghosts) add(hash uint64, room int) {
 		g.buckets, g.room = make([][4]ghost, n), uint32(room)
 	}
 	g.clock++
-	bucket, print := g.bucket(hash)
+	bucket, trace := g.bucket(hash)
 	oldest := 0
 	for i := range bucket {
 		if g.clock-bucket[i].added > g.clock-bucket[oldest].added {
 			oldest = i
 		}
 	}
-	bucket[oldest] = ghost{print, g.clock}
+	bucket[oldest] = ghost{trace, g.clock}
 }
 
 // take reports whether the key left lately, and forgets that it did.
@@ -290,9 +290,9 @@ func (g *ghosts) take(hash uint64) bool {
 	if g.buckets == nil {
 		return false
 	}
-	bucket, print := g.bucket(hash)
+	bucket, trace := g.bucket(hash)
 	for i := range bucket {
-		if bucket[i].print == print && g.clock-bucket[i].added < g.room {
+		if bucket[i].print == trace && g.clock-bucket[i].added < g.room {
 			bucket[i] = ghost{}
 			return true
 		}
