@@ -12,10 +12,11 @@ import (
 // Log keeps records between the redirect and the statistics. It is safe for
 // concurrent use by many appenders and one reader.
 type Log interface {
-	// Append adds a record and gives its sequence, from 1 up without gaps
-	// between records that are intact. When it returns nil the record survives
-	// the death of the process; how it survives a power cut is a setting. It
-	// does not block, but in strict mode until the record is on the disk. A
+	// Append adds a record and gives its sequence, from 1 up, growing; a gap
+	// stands only where the log was not closed or records are damaged. When it
+	// returns nil the record survives the death of the process; how it survives
+	// a power cut is a setting. It blocks only in strict mode, until the record
+	// is on the disk, and where records come faster than space can be made. A
 	// full disk is fault.Unavailable: the record is lost, and counted.
 	Append(record []byte) (sequence uint64, err error)
 	// ID names this log for Sink: random, for ever its own.
@@ -75,11 +76,12 @@ func (b *Batch) Above(position uint64) ([]Event, error) {
 // Sink counts clicks. It may block and is called by one goroutine a log.
 type Sink interface {
 	// Add counts the events whose Sequence is above the position stored for
-	// the batch's log (see Batch.Above), keeps them, and makes b.Through that position; all of
-	// it or nothing, durable when it returns nil. So the same batch twice, or
-	// one that overlaps with the last, counts nothing twice; a position never
-	// goes back. Of two clicks with one ID, which two logs may draw, the later
-	// one gets the next free ID of its millisecond.
+	// the batch's log (see Batch.Above), keeps them, and makes b.Through that
+	// position; all of it or nothing, durable when it returns nil. So the same
+	// batch twice, or one that overlaps with the last, counts nothing twice; a
+	// position never goes back. Of two clicks with one ID, which two logs may
+	// draw, the later one gets the next free ID of its millisecond. b.Events is
+	// the caller's again when Add returns.
 	Add(ctx context.Context, b Batch) error
 	// Position gives the position stored for a log, 0 if there is none.
 	Position(ctx context.Context, log LogID) (uint64, error)
