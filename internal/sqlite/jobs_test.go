@@ -29,14 +29,13 @@ func TestJobsAreLeasedOnceAmongProcesses(t *testing.T) {
 	if err := a.Add(t.Context(), job.Job{ID: "job_1", Kind: "bulk", Status: job.Queued, CreatedAt: day}); err != nil {
 		t.Fatal(err)
 	}
-	l, err := b.Acquire(t.Context(), "bulk", "b", day, minute)
-	if err != nil {
+	if _, err := b.Acquire(t.Context(), "bulk", "b", day, minute); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Acquire(t.Context(), "bulk", "a", day, minute); !fault.Is(err, fault.NotFound) {
 		t.Errorf("second lease: %v", err)
 	}
-	if l, err = a.Acquire(t.Context(), "bulk", "a", day.Add(minute), minute); err != nil || l.Job.Attempts != 2 {
+	if l, err := a.Acquire(t.Context(), "bulk", "a", day.Add(minute), minute); err != nil || l.Job.Attempts != 2 {
 		t.Errorf("lease after the first: %+v, error %v", l.Job, err)
 	}
 }

@@ -74,30 +74,20 @@ func migrateOne(c *sqlite.Conn, scripts []string, keep bool) (done bool, err err
 
 // schemaVersion gives the number of the last migration; 0 for an empty file. A
 // file that something else made is refused.
-func schemaVersion(c *sqlite.Conn) (int, error) {
-	version, err := pragmaInt(c, "user_version")
-	if err != nil {
-		return 0, err
-	}
-	id, err := pragmaInt(c, "application_id")
-	if err != nil {
-		return 0, err
-	}
-	tables := 0
-	err = sqlitex.ExecuteTransient(c, "SELECT count(*) FROM sqlite_schema", &sqlitex.ExecOptions{
-		ResultFunc: func(s *sqlite.Stmt) error { tables = s.ColumnInt(0); return nil },
+func schemaVersion(c *sqlite.Conn) (version int, err error) {
+	id, tables := 0, 0
+	// One statement, so that another process's migration is seen whole.
+	err = sqlitex.ExecuteTransient(c, `SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_user_version, pragma_application_id`, &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error {
+			version, id, tables = s.ColumnInt(0), s.ColumnInt(1), s.ColumnInt(2)
+			return nil
+		},
 	})
 	if err == nil && id != applicationID && (version != 0 || tables != 0) {
 		err = fmt.Errorf("it is a database of another program: name another folder with --data")
 	}
 	return version, err
-}
-
-func pragmaInt(c *sqlite.Conn, name string) (n int, err error) {
-	err = sqlitex.ExecuteTransient(c, "PRAGMA "+name, &sqlitex.ExecOptions{
-		ResultFunc: func(s *sqlite.Stmt) error { n = s.ColumnInt(0); return nil },
-	})
-	return n, err
 }
 
 // SchemaVersion gives the file's schema and the newest that this program knows.
