@@ -29,7 +29,7 @@ type PumpSettings struct {
 	Enricher Enricher
 	// Interval is how long clicks are gathered for one batch, 200 ms where 0.
 	Interval time.Duration
-	// BatchSize is the most that a batch holds, 5,000 where 0.
+	// BatchSize is the most that a batch holds, 10,000 where 0.
 	BatchSize int
 	// Grace bounds the last draining, after Run's context has ended; 5 s
 	// where 0.
@@ -67,7 +67,7 @@ func NewPump(s PumpSettings) *Pump {
 		s.Interval = 200 * time.Millisecond
 	}
 	if s.BatchSize <= 0 {
-		s.BatchSize = 5000
+		s.BatchSize = 10_000
 	}
 	if s.Grace <= 0 {
 		s.Grace = 5 * time.Second
