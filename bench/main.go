@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -50,7 +51,7 @@ var stages = []stage{
 	{name: "uncached", run: uncached, needs: "seed"},
 	{name: "zipf", run: zipf, needs: "seed"},
 	{name: "redirects", run: redirects, needs: "seed"},
-	{name: "openloop", run: openLoop, needs: "redirects"},
+	{name: "openloop", run: openLoop, needs: "seed"},
 	{name: "kills", run: kills},
 }
 
@@ -89,6 +90,7 @@ func run(ctx context.Context, o options) error {
 			wanted[s.name], wanted[s.needs] = true, true
 		}
 	}
+	var failed error
 	for _, s := range stages {
 		if !wanted[s.name] {
 			continue
@@ -101,14 +103,14 @@ func run(ctx context.Context, o options) error {
 			}
 			// One stage that fails must not cost the others' hour.
 			l.say("%s: %v", s.name, err)
-			l.note("The stage %s failed: %v", s.name, err)
+			failed = errors.Join(failed, fmt.Errorf("stage %s: %w", s.name, err))
 		}
 		l.say("   took %v", time.Since(began).Round(time.Second))
 	}
 	report := l.report()
 	fmt.Print(report)
-	if o.out == "" {
-		return nil
+	if o.out == "" || failed != nil {
+		return failed
 	}
 	return os.WriteFile(o.out, []byte(report), 0o644)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"kurz/test/program"
@@ -90,13 +91,21 @@ func startNginx(ctx context.Context, l *lab) (*nginx, error) {
 	return nil, fmt.Errorf("nginx does not listen on %s", addr)
 }
 
+// writeMap writes the links for nginx, whose map takes keys that differ only in
+// case for one: of such links it knows the first.
 func writeMap(name string, codes []string) error {
+	known := make(map[string]bool, len(codes))
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	w := bufio.NewWriter(f)
 	for i, code := range codes {
+		folded := strings.ToLower(code)
+		if known[folded] {
+			continue
+		}
+		known[folded] = true
 		fmt.Fprintf(w, "/%s https://example.com/articles/2026/%d/a-title-of-ordinary-length?utm_source=news;\n", code, i)
 	}
 	if err := w.Flush(); err != nil {
