@@ -156,8 +156,9 @@ func (l *loop) send(ctx context.Context, request []byte, due time.Time) error {
 		}
 		l.idle = append(l.idle, c)
 	}
-	c := l.idle[len(l.idle)-1]
-	l.idle = l.idle[:len(l.idle)-1]
+	// In turn, so that the server takes none for abandoned.
+	c := l.idle[0]
+	l.idle = l.idle[1:]
 	l.busy = append(l.busy, c)
 	l.most = max(l.most, len(l.busy))
 	c.due, c.buf = due, c.buf[:0]
