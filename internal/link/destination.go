@@ -186,7 +186,7 @@ func privateAddr(a netip.Addr) bool {
 	if a.Is6() {
 		b := a.As16()
 		switch {
-		case nat64.Contains(a), v4compatible.Contains(a):
+		case nat64.Contains(a), v4compatible.Contains(a), siit.Contains(a):
 			a = netip.AddrFrom4([4]byte(b[12:16]))
 		case sixToFour.Contains(a):
 			a = netip.AddrFrom4([4]byte(b[2:6]))
@@ -201,9 +201,10 @@ func privateAddr(a netip.Addr) bool {
 }
 
 var (
-	nat64        = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-	v4compatible = netip.MustParsePrefix("::/96")        // RFC 4291; :: and ::1 too
-	sixToFour    = netip.MustParsePrefix("2002::/16")    // RFC 3056
+	nat64        = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052
+	v4compatible = netip.MustParsePrefix("::/96")           // RFC 4291; :: and ::1 too
+	siit         = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 7915
+	sixToFour    = netip.MustParsePrefix("2002::/16")       // RFC 3056
 
 	privateNets = []netip.Prefix{
 		netip.MustParsePrefix("0.0.0.0/8"),
@@ -217,7 +218,8 @@ var (
 		netip.MustParsePrefix("198.18.0.0/15"), // benchmarks
 		netip.MustParsePrefix("224.0.0.0/3"),   // multicast and reserved
 		netip.MustParsePrefix("64:ff9b:1::/48"),
-		netip.MustParsePrefix("100::/64"), // discard
+		netip.MustParsePrefix("100::/64"),  // discard
+		netip.MustParsePrefix("2001::/32"), // Teredo
 		netip.MustParsePrefix("fc00::/7"),
 		netip.MustParsePrefix("fe80::/9"), // link-local and the old site-local
 		netip.MustParsePrefix("ff00::/8"),

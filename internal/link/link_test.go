@@ -283,6 +283,26 @@ func TestDomains(t *testing.T) {
 	if _, err := d.Named("other.example"); !fault.Is(err, fault.ValidationFailed) {
 		t.Error(err)
 	}
+	for host, want := range map[string]link.Domain{
+		"go.example:443": "go.example", "GO.example.": "go.example", "go.example.:8080": "go.example",
+		"s.example:8080": "", "S.example.": "", "[::1]:80": "", "": "", ":80": "", ".": "",
+	} {
+		if got := d.OfHost(host); got != want {
+			t.Errorf("host %q: %q", host, got)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { d.OfHost("GO.example.:443") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	ports := domains(t, "http://localhost:8080", "localhost:9090", "go.example.")
+	for host, want := range map[string]link.Domain{"localhost:8080": "", "localhost:9090": "localhost:9090", "localhost": "", "go.example": "go.example"} {
+		if got := ports.OfHost(host); got != want {
+			t.Errorf("host %q: %q", host, got)
+		}
+	}
+	if got, err := d.Named("BÜCHER.example"); err != nil || got != "xn--bcher-kva.example" {
+		t.Errorf("in Unicode: %q, %v", got, err)
+	}
 	if got := d.OfHost("127.0.0.1:8080"); got != "" {
 		t.Errorf("an address is %q", got)
 	}

@@ -103,8 +103,8 @@ func (h Href) Query() string {
 // AppendQuery appends to dst the destination with the request's query added to
 // its own, before any fragment. Bytes that a URL may not contain are
 // percent-encoded, so that the result stays an Href; since every Href has a
-// path, its host can't change. The trigger parameter qr of kurz's own QR codes
-// is left out.
+// path, its host can't change. The trigger qr=1 of kurz's own QR codes is left
+// out.
 func (h Href) AppendQuery(dst []byte, query string) []byte {
 	before, fragment, hasFragment := strings.Cut(string(h), "#")
 	dst = append(dst, before...)
@@ -115,7 +115,7 @@ func (h Href) AppendQuery(dst []byte, query string) []byte {
 		}
 	}
 	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" || pair == "qr" || strings.HasPrefix(pair, "qr=") {
+		if pair == "" || pair == "qr=1" {
 			continue
 		}
 		if sep != 0 {
