@@ -62,7 +62,7 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	directory := account.NewDirectory(memory.NewAccounts(), w.time, rand.Reader)
 	as := api.Settings{
 		Directory: directory, Reports: w.clicks, Domains: domains, Limits: memory.NewLimits(1000),
-		Once: idempotency.NewOnce(memory.NewIdempotency(), w.time, rand.Reader), VisitorPeriod: "week",
+		Once: idempotency.NewOnce(memory.NewIdempotency(), w.time, rand.Reader, []byte("secret")), VisitorPeriod: "week",
 		Rates: api.Rates{
 			Anonymous: ratelimit.Limit{Quota: 10, Window: time.Hour},
 			Free:      ratelimit.Limit{Quota: 100, Window: time.Hour},

@@ -9,7 +9,7 @@ import (
 )
 
 // etag stands for what can be set of a link: its version. Clicks and status
-// change without it.
+// change without it, so it guards changes and is no validator for caches.
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 // condition is an If-Match or If-None-Match field (RFC 9110, section 13.1).

@@ -31,7 +31,7 @@ func (a *API) createLink(c *call) error {
 // Registry, answer.
 func (a *API) create(c *call, f form) error {
 	if err := a.count(c); err != nil {
-		return err
+		return a.again(c, err)
 	}
 	body, err := c.readBody(typeJSON)
 	if err != nil {
@@ -65,17 +65,9 @@ func (a *API) getLink(c *call) error {
 	if err != nil {
 		return err
 	}
-	unless, err := parseCondition(c.r.Header, "If-None-Match")
-	if err != nil {
-		return err
-	}
 	l, err := a.Registry.Get(c.ctx(), c.actor, key)
 	if err != nil {
 		return err
-	}
-	if unless.sent && unless.names(etag(l.Version)) {
-		c.w.Header().Set("ETag", etag(l.Version))
-		return c.empty(http.StatusNotModified)
 	}
 	return c.reply(a.showOne(c.ctx(), l), linkHeader(&l))
 }

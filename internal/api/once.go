@@ -17,24 +17,16 @@ type work func(ctx context.Context, op idempotency.Operation) (idempotency.Answe
 // once does the work and answers; with an Idempotency-Key, once for all
 // requests that carry it.
 func (a *API) once(c *call, body []byte, do work) error {
-	sent := c.r.Header.Values("Idempotency-Key")
-	if len(sent) == 0 {
+	asked, keyed, err := c.asked(body)
+	if err != nil {
+		return err
+	}
+	if !keyed {
 		answer, err := do(c.ctx(), idempotency.Operation{})
 		if err != nil {
 			return err
 		}
 		return c.send(answer)
-	}
-	if len(sent) > 1 {
-		return fault.Invalid("Idempotency-Key", "is given more than once")
-	}
-	key, err := idempotency.ParseKey(sent[0])
-	if err != nil {
-		return err
-	}
-	asked := idempotency.Asked{
-		Who: c.who(), Secret: c.secret, Key: key,
-		Method: c.r.Method, Path: c.r.URL.Path, Body: body,
 	}
 	answer, replayed, err := a.Once.Do(c.ctx(), asked, func(ctx context.Context, op idempotency.Operation) (idempotency.Answer, error) {
 		answer, err := do(ctx, op)
@@ -50,6 +42,46 @@ func (a *API) once(c *call, body []byte, do work) error {
 		c.w.Header().Set("Idempotency-Replayed", "true")
 	}
 	return c.send(answer)
+}
+
+// again answers a request over its limit if its answer is kept: whoever lost
+// an answer on the way must be able to have it. Any other gets the refusal.
+func (a *API) again(c *call, refusal error) error {
+	if len(c.r.Header.Values("Idempotency-Key")) == 0 {
+		return refusal
+	}
+	body, err := c.readBody(typeJSON)
+	if err != nil {
+		return refusal
+	}
+	asked, _, err := c.asked(body)
+	if err != nil {
+		return refusal
+	}
+	answer, err := a.Once.Replay(c.ctx(), asked)
+	if err != nil {
+		return refusal
+	}
+	c.w.Header().Set("Idempotency-Replayed", "true")
+	return c.send(answer)
+}
+
+// asked gives what names the request among those with an Idempotency-Key;
+// keyed is false where it has none.
+func (c *call) asked(body []byte) (asked idempotency.Asked, keyed bool, err error) {
+	sent := c.r.Header.Values("Idempotency-Key")
+	switch len(sent) {
+	case 0:
+		return asked, false, nil
+	case 1:
+	default:
+		return asked, true, fault.Invalid("Idempotency-Key", "is given more than once")
+	}
+	key, err := idempotency.ParseKey(sent[0])
+	return idempotency.Asked{
+		Who: c.who(), Secret: c.secret, Key: key,
+		Method: c.r.Method, Path: c.r.URL.Path, Body: body,
+	}, true, err
 }
 
 // who names the actor among those who send Idempotency-Keys.

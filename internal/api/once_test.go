@@ -177,6 +177,29 @@ func TestRateLimit(t *testing.T) {
 	w.must(t, 201, create)
 }
 
+// Whoever lost an answer on the way can have it, limit or not.
+func TestAKeptAnswerIsGivenBeyondTheLimit(t *testing.T) {
+	w := newWorld(t)
+	keyed := ask{Method: "POST", Path: urls, Body: `{"long_url":"https://example.com"}`, Header: once("lost")}
+	first := w.must(t, 201, keyed)
+	for range 9 {
+		w.must(t, 201, ask{Method: "POST", Path: urls, Body: `{"long_url":"https://example.com"}`})
+	}
+	again := w.must(t, 201, keyed)
+	if again.Body != first.Body || again.Header.Get("Idempotency-Replayed") != "true" || again.Header.Get("RateLimit") == "" {
+		t.Errorf("again: %s, %v", again.Body, again.Header)
+	}
+	for name, other := range map[string]ask{
+		"another key":  {Method: "POST", Path: urls, Body: keyed.Body, Header: once("new")},
+		"another body": {Method: "POST", Path: urls, Body: `{}`, Header: once("lost")},
+		"a bad key":    {Method: "POST", Path: urls, Body: keyed.Body, Header: once("a b")},
+		"no key":       {Method: "POST", Path: urls, Body: keyed.Body},
+		"another type": {Method: "POST", Path: urls, Body: keyed.Body, Header: http.Header{"Idempotency-Key": {"lost"}, "Content-Type": {"text/plain"}}},
+	} {
+		t.Run(name, func(t *testing.T) { w.refused(t, "RATE_LIMIT_EXCEEDED", other) })
+	}
+}
+
 func TestRateLimitSubjects(t *testing.T) {
 	w := newWorld(t)
 	left := func(who, from string) string {

@@ -16,6 +16,7 @@ type Parts struct {
 	Routes      link.Cache // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
+	Secret      []byte // of this installation, kept apart from the stores
 	Log         click.Log
 	Sink        click.Sink
 	Reports     click.Reports

@@ -166,11 +166,19 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return fmt.Errorf("visitor key: %w", err)
 	}
+	secret, err := openSecret(filepath.Join(s.Data, secretName), o.Rand)
+	if err != nil {
+		return err
+	}
+	answers := sqlite.NewIdempotency(b.data.main)
+	if err := answers.EndLeases(ctx); err != nil {
+		return err
+	}
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
 		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
-		Idempotency: sqlite.NewIdempotency(b.data.main),
-		Log:         b.journal, Sink: sqlite.NewClicks(b.data.clicks), Reports: b.data.Reports,
+		Idempotency: answers, Secret: secret,
+		Log: b.journal, Sink: sqlite.NewClicks(b.data.clicks), Reports: b.data.Reports,
 		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),
 		Checks: []app.Check{

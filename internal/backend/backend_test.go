@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"kurz/internal/backend"
 	"kurz/internal/config"
+	"kurz/internal/idempotency"
 )
 
 func load(t *testing.T, dir string, environ ...string) *config.Settings {
@@ -32,6 +34,44 @@ func load(t *testing.T, dir string, environ ...string) *config.Settings {
 
 func open(ctx context.Context, s *config.Settings) (*backend.Backend, error) {
 	return backend.Open(ctx, s, backend.Options{Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)})
+}
+
+// Whoever held a lease when the last server died is dead: nobody waits for them.
+func TestOpenEndsTheLeasesOfTheDead(t *testing.T) {
+	s := load(t, t.TempDir())
+	attempt := idempotency.Attempt{ID: idempotency.ID{1}, Operation: idempotency.Operation{2}, Holder: [16]byte{3}, Now: time.Now(), Lease: time.Hour, Keep: time.Hour}
+	var secret []byte
+	for i, want := range []idempotency.Operation{{2}, {2}} {
+		b, err := open(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		attempt.Operation[0] += byte(i)
+		outcome, record, err := b.Parts.Idempotency.Begin(t.Context(), attempt)
+		if err != nil || outcome != idempotency.Started || record.Operation != want {
+			t.Errorf("server %d: outcome %d, operation %x, %v", i, outcome, record.Operation, err)
+		}
+		if outcome, _, _ := b.Parts.Idempotency.Begin(t.Context(), attempt); outcome != idempotency.InProgress {
+			t.Errorf("server %d, beside a living holder: outcome %d", i, outcome)
+		}
+		if i > 0 && !bytes.Equal(secret, b.Parts.Secret) || len(b.Parts.Secret) != 32 {
+			t.Errorf("server %d has another secret", i)
+		}
+		secret = b.Parts.Secret
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(s.Data, "server.key")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t.Context(), s); err == nil || !strings.Contains(err.Error(), "server.key is damaged") {
+		t.Errorf("a damaged secret: %v", err)
+	}
 }
 
 func TestOpenMakesWhatItNeeds(t *testing.T) {

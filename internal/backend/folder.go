@@ -20,6 +20,7 @@ const (
 	clicksName  = "clicks.db"
 	journalName = "journal"
 	visitorName = "visitor.key"
+	secretName  = "server.key"
 	certsName   = "certificates"
 )
 

@@ -23,6 +23,7 @@ func Idempotency(t *testing.T, open func(t *testing.T) idempotency.Store) {
 		"Begin/IDs are apart":                 onceApart,
 		"Begin/one of 100 is Started":         onceRace,
 		"Begin/one of 100 takes a lost one":   onceRaceForLost,
+		"Find/tells and changes nothing":      onceFind,
 		"Finish/answers come back":            onceAnswers,
 		"Finish/lost lease":                   onceFinishLost,
 		"Finish/the same again":               onceFinishAgain,
@@ -67,6 +68,33 @@ func onceStarted(t *testing.T, s idempotency.Store, a idempotency.Attempt, want 
 	t.Helper()
 	if r := onceBegin(t, s, a, idempotency.Started); r.Operation != attempt(want, 0).Operation {
 		t.Errorf("Begin: operation %x, want %x", r.Operation, attempt(want, 0).Operation)
+	}
+}
+
+func onceFind(t *testing.T, s idempotency.Store) {
+	a := attempt(1, 0)
+	find := func(f idempotency.Fingerprint, after time.Duration) (idempotency.Outcome, idempotency.Record, error) {
+		return s.Find(t.Context(), a.ID, f, onceStart.Add(after))
+	}
+	if _, _, err := find(a.Fingerprint, 0); !fault.Is(err, fault.NotFound) {
+		t.Errorf("nothing there: %v", err)
+	}
+	onceStarted(t, s, a, 1)
+	if got, _, err := find(a.Fingerprint, onceLease); err != nil || got != idempotency.InProgress {
+		t.Errorf("no answer yet: outcome %d, %v", got, err)
+	}
+	onceStarted(t, s, attempt(2, onceLease), 1) // the lease was nobody's: Find took none
+	onceFinish(t, s, attempt(2, onceLease), onceCreated)
+	got, record, err := find(a.Fingerprint, onceKeep-time.Millisecond)
+	if err != nil || got != idempotency.Done || record.Operation != a.Operation {
+		t.Errorf("answered: outcome %d, %x, %v", got, record.Operation, err)
+	}
+	onceWant(t, record, onceCreated)
+	if got, _, err := find(idempotency.Fingerprint{9}, 0); err != nil || got != idempotency.Reused {
+		t.Errorf("another request: outcome %d, %v", got, err)
+	}
+	if _, _, err := find(a.Fingerprint, onceKeep); !fault.Is(err, fault.NotFound) {
+		t.Errorf("past its Keep: %v", err)
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 // Operation names one piece of work, the same for each retry of it.
 type Operation [16]byte
 
-// ID names a record: a hash over who asks and the key that was sent.
+// ID names a record: a keyed hash over who asks and the key that was sent, from
+// which an anonymous client's address can't be found again.
 type ID [32]byte
 
 // Fingerprint is a hash over what is asked: method, path and body.
@@ -72,6 +73,11 @@ type Store interface {
 	// lease that has not ended: InProgress. Otherwise the holder died: Started
 	// with the record's Operation.
 	Begin(ctx context.Context, a Attempt) (Outcome, Record, error)
+	// Find tells, and changes nothing: Done with the answer kept for this
+	// Fingerprint, InProgress where there is a record without an answer, Reused
+	// for another Fingerprint. No record, or one past its Keep, is
+	// fault.NotFound.
+	Find(ctx context.Context, id ID, f Fingerprint, now time.Time) (Outcome, Record, error)
 	// Finish keeps the answer. It is fault.NotFound if the lease was lost to
 	// another holder.
 	Finish(ctx context.Context, id ID, holder [16]byte, answer Answer) error

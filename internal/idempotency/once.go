@@ -5,9 +5,11 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
@@ -40,14 +42,16 @@ type Asked struct {
 
 // Once does work once a key. It is safe for concurrent use.
 type Once struct {
-	store Store
-	now   func() time.Time
-	rand  io.Reader
+	store  Store
+	now    func() time.Time
+	rand   io.Reader
+	secret []byte
 }
 
-// NewOnce makes a Once from a store, a clock and a secure source of randomness.
-func NewOnce(store Store, now func() time.Time, rand io.Reader) *Once {
-	return &Once{store: store, now: now, rand: rand}
+// NewOnce makes a Once from a store, a clock, a secure source of randomness,
+// and a secret of this installation that is kept apart from the store.
+func NewOnce(store Store, now func() time.Time, rand io.Reader, secret []byte) *Once {
+	return &Once{store: store, now: now, rand: rand, secret: secret}
 }
 
 // ParseKey checks an Idempotency-Key field: 1 to MaxKey visible ASCII
@@ -86,10 +90,30 @@ func (o *Once) Do(ctx context.Context, a Asked, work func(ctx context.Context, o
 		f.RetryAfter = time.Second
 		return Answer{}, false, f
 	case Done:
-		record.Answer.Body, err = open(a, attempt.ID, record.Answer.Body)
-		return record.Answer, err == nil, err
+		answer, err = unsealed(a, attempt.ID, record)
+		return answer, err == nil, err
 	}
 	return o.begun(ctx, a, attempt, record.Operation, work)
+}
+
+// Replay gives the answer that was kept for the request; fault.NotFound if
+// there is none for it. It does no work and begins none.
+func (o *Once) Replay(ctx context.Context, a Asked) (Answer, error) {
+	id := o.id(a)
+	outcome, record, err := o.store.Find(ctx, id, fingerprint(a), o.now())
+	switch {
+	case err != nil:
+		return Answer{}, err
+	case outcome != Done:
+		return Answer{}, fault.New(fault.NotFound, "No answer is kept for this request")
+	}
+	return unsealed(a, id, record)
+}
+
+func unsealed(a Asked, id ID, record Record) (Answer, error) {
+	answer, err := record.Answer, error(nil)
+	answer.Body, err = open(a, id, answer.Body)
+	return answer, err
 }
 
 // begun does the work. From here on the client's going away changes nothing:
@@ -118,8 +142,8 @@ func (o *Once) begun(ctx context.Context, a Asked, at Attempt, op Operation, wor
 
 func (o *Once) attempt(a Asked) (Attempt, error) {
 	at := Attempt{
-		ID:          sum("kurz idempotency id", a.Who, a.Key),
-		Fingerprint: sum("kurz idempotency request", a.Method, a.Path, string(a.Body)),
+		ID:          o.id(a),
+		Fingerprint: fingerprint(a),
 		Now:         o.now(),
 		Lease:       Lease,
 		Keep:        Keep,
@@ -131,9 +155,16 @@ func (o *Once) attempt(a Asked) (Attempt, error) {
 	return at, err
 }
 
+func (o *Once) id(a Asked) ID {
+	return sum(hmac.New(sha256.New, o.secret), a.Who, a.Key)
+}
+
+func fingerprint(a Asked) Fingerprint {
+	return sum(sha256.New(), a.Method, a.Path, string(a.Body))
+}
+
 // sum hashes texts, each with its length before it.
-func sum(texts ...string) [32]byte {
-	h := sha256.New()
+func sum(h hash.Hash, texts ...string) [32]byte {
 	var n [8]byte
 	for _, t := range texts {
 		binary.BigEndian.PutUint64(n[:], uint64(len(t)))

@@ -55,7 +55,7 @@ type desk struct {
 
 func newDesk() *desk {
 	d := &desk{now: noon, spy: &spy{Store: memory.NewIdempotency()}, ops: map[idempotency.Operation]bool{}}
-	d.Once = idempotency.NewOnce(d.spy, func() time.Time { return d.now }, rand.Reader)
+	d.Once = idempotency.NewOnce(d.spy, func() time.Time { return d.now }, rand.Reader, []byte("secret"))
 	return d
 }
 
@@ -230,10 +230,58 @@ func TestFailuresAroundTheWork(t *testing.T) {
 		t.Errorf("%v, %d calls", err, d.calls)
 	}
 	for n := range 3 { // operation, holder, nonce
-		o := idempotency.NewOnce(memory.NewIdempotency(), time.Now, bytes.NewReader(make([]byte, 16*n)))
+		o := idempotency.NewOnce(memory.NewIdempotency(), time.Now, bytes.NewReader(make([]byte, 16*n)), nil)
 		if _, _, err := o.Do(t.Context(), asked, d.work); err == nil {
 			t.Errorf("worked with %d random bytes", 16*n)
 		}
+	}
+}
+
+func TestReplayGivesOnlyWhatIsKept(t *testing.T) {
+	d := newDesk()
+	if _, err := d.Replay(t.Context(), asked); !fault.Is(err, fault.NotFound) {
+		t.Errorf("before: %v", err)
+	}
+	first, _, err := d.Do(t.Context(), asked, func(ctx context.Context, op idempotency.Operation) (idempotency.Answer, error) {
+		if _, err := d.Replay(t.Context(), asked); !fault.Is(err, fault.NotFound) {
+			t.Errorf("meanwhile: %v", err)
+		}
+		return d.work(ctx, op)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := d.Replay(t.Context(), asked)
+	if diff := cmp.Diff(first, got); diff != "" || err != nil || d.calls != 1 {
+		t.Errorf("after: %v, %d calls: %s", err, d.calls, diff)
+	}
+	other := asked
+	other.Body = []byte("{}")
+	if _, err := d.Replay(t.Context(), other); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another body: %v", err)
+	}
+	d.now = noon.Add(24 * time.Hour)
+	if _, err := d.Replay(t.Context(), asked); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after a day: %v", err)
+	}
+}
+
+// Without the installation's secret, who guesses both address and key can't
+// tell whether they made a record.
+func TestRecordsDoNotTellWhoAsked(t *testing.T) {
+	ids := map[string]bool{}
+	for _, secret := range []string{"a", "b"} {
+		s := &spy{Store: memory.NewIdempotency()}
+		o := idempotency.NewOnce(s, time.Now, rand.Reader, []byte(secret))
+		if _, _, err := o.Do(t.Context(), asked, func(context.Context, idempotency.Operation) (idempotency.Answer, error) {
+			return idempotency.Answer{Status: 201}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		ids[string(s.kept[:64])] = true
+	}
+	if len(ids) != 2 {
+		t.Error("two installations gave one client's request the same ID")
 	}
 }
 

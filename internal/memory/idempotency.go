@@ -57,6 +57,25 @@ func (s *Idempotency) Begin(ctx context.Context, a idempotency.Attempt) (idempot
 	return idempotency.Started, idempotency.Record{Operation: r.record.Operation}, nil
 }
 
+// Find implements idempotency.Store.
+func (s *Idempotency) Find(ctx context.Context, id idempotency.ID, f idempotency.Fingerprint, now time.Time) (idempotency.Outcome, idempotency.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, idempotency.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[id]
+	switch {
+	case r == nil || !now.Before(r.keptUntil):
+		return 0, idempotency.Record{}, fault.New(fault.NotFound, "No request with this key is known")
+	case r.fingerprint != f:
+		return idempotency.Reused, idempotency.Record{}, nil
+	case !r.done:
+		return idempotency.InProgress, idempotency.Record{}, nil
+	}
+	return idempotency.Done, idempotency.Record{Operation: r.record.Operation, Answer: cloneAnswer(r.record.Answer)}, nil
+}
+
 // Finish implements idempotency.Store. The first answer of a holder stays.
 func (s *Idempotency) Finish(ctx context.Context, id idempotency.ID, holder [16]byte, answer idempotency.Answer) error {
 	if err := ctx.Err(); err != nil {

@@ -33,6 +33,7 @@ const (
 			header = iif(status IS NULL, ?4, header), body = iif(status IS NULL, ?5, body)
 		WHERE id = ?1 AND holder = ?2`
 	abandonOnce = `UPDATE idempotency SET holder = NULL WHERE id = ?1 AND holder = ?2 AND status IS NULL`
+	endLeases   = `UPDATE idempotency SET holder = NULL WHERE status IS NULL`
 	sweepOnce   = `DELETE FROM idempotency WHERE rowid IN
 		(SELECT rowid FROM idempotency WHERE kept_until <= ?1 ORDER BY kept_until LIMIT ?2)`
 )
@@ -107,6 +108,36 @@ func readOnce(c *sqlite.Conn, id idempotency.ID) (r once, found bool, err error)
 		},
 	})
 	return r, found, err
+}
+
+// Find implements idempotency.Store.
+func (s *Idempotency) Find(ctx context.Context, id idempotency.ID, f idempotency.Fingerprint, now time.Time) (outcome idempotency.Outcome, record idempotency.Record, err error) {
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		r, found, err := readOnce(c, id)
+		switch {
+		case err != nil:
+			return err
+		case !found || now.UnixMilli() >= r.keptUntil:
+			return fault.New(fault.NotFound, "No request with this key is known")
+		case !bytes.Equal(r.fingerprint, f[:]):
+			outcome = idempotency.Reused
+		case !r.done:
+			outcome = idempotency.InProgress
+		default:
+			outcome, record.Answer = idempotency.Done, r.answer
+			copy(record.Operation[:], r.operation)
+		}
+		return nil
+	})
+	return outcome, record, err
+}
+
+// EndLeases ends every lease, for a server that has just become the only one
+// on this file: whoever held one is dead, and a retry need not wait.
+func (s *Idempotency) EndLeases(ctx context.Context) error {
+	return s.db.writeOne(ctx, func(c *sqlite.Conn) error {
+		return sqlitex.Execute(c, endLeases, nil)
+	})
 }
 
 // Finish implements idempotency.Store. The first answer of a holder stays.

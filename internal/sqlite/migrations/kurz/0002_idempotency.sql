@@ -11,4 +11,6 @@ CREATE TABLE idempotency (
     body         BLOB              -- of the answer
 ) STRICT;
 
+-- What has no answer yet: few.
+CREATE INDEX idempotency_open ON idempotency (id) WHERE status IS NULL;
 CREATE INDEX idempotency_kept_until ON idempotency (kept_until);
