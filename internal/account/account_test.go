@@ -333,11 +333,21 @@ func TestDirectoryReads(t *testing.T) {
 	if users, _, err := d.Users(ctx, account.Page{Limit: 10}); err != nil || len(users) != 1 {
 		t.Errorf("%+v, %v", users, err)
 	}
-	if empty, err := d.Empty(ctx); err != nil || empty {
-		t.Errorf("empty %v, %v", empty, err)
+	if headless, err := d.Headless(ctx); err != nil || !headless {
+		t.Errorf("members only: headless %v, %v", headless, err)
 	}
-	fresh := account.NewDirectory(memory.NewAccounts(), time.Now, rand.Reader)
-	if empty, err := fresh.Empty(ctx); err != nil || !empty {
-		t.Errorf("empty %v, %v", empty, err)
+	for i := range 600 {
+		if _, err := d.AddUser(ctx, fmt.Sprintf("u%d@example.com", i), account.Member, account.Free); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if headless, err := d.Headless(ctx); err != nil || !headless {
+		t.Errorf("many members: headless %v, %v", headless, err)
+	}
+	if _, err := d.AddUser(ctx, "admin@example.com", account.Admin, account.Premium); err != nil {
+		t.Fatal(err)
+	}
+	if headless, err := d.Headless(ctx); err != nil || headless {
+		t.Errorf("an admin: headless %v, %v", headless, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/mail"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -158,10 +159,21 @@ func (d *Directory) Users(ctx context.Context, p Page) ([]User, string, error) {
 	return d.store.ListUsers(ctx, p)
 }
 
-// Empty reports whether there is no user yet.
-func (d *Directory) Empty(ctx context.Context) (bool, error) {
-	users, _, err := d.store.ListUsers(ctx, Page{Limit: 1})
-	return err == nil && len(users) == 0, err
+// Headless reports whether there is no admin yet.
+func (d *Directory) Headless(ctx context.Context) (bool, error) {
+	for p := (Page{Limit: 500}); ; {
+		users, next, err := d.store.ListUsers(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(users, func(u User) bool { return u.Role == Admin }) {
+			return false, nil
+		}
+		if next == "" {
+			return true, nil
+		}
+		p.After = next
+	}
 }
 
 // NewKey asks for an API key.

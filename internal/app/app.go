@@ -89,7 +89,7 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 	s := a.settings
 	rooms := api.New(api.Settings{
 		Registry: a.core.Registry, Directory: a.directory, Reports: p.Reports,
-		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand),
+		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand, p.Secret),
 		Domains: a.core.Domains, Limits: p.Limits,
 		Rates:         api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
@@ -137,10 +137,10 @@ func (a *App) tls(certs string) *edge.TLS {
 }
 
 // SetupLink gives the link under which the first admin is made; "" if there is
-// a user already. It works until this App ends.
+// an admin already. It works until this App ends.
 func (a *App) SetupLink(ctx context.Context) (string, error) {
-	empty, err := a.directory.Empty(ctx)
-	if err != nil || !empty {
+	headless, err := a.directory.Headless(ctx)
+	if err != nil || !headless {
 		return "", err
 	}
 	return a.settings.BaseURL.String() + "/setup?token=" + a.setup, nil

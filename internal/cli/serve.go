@@ -24,7 +24,7 @@ import (
 func serveCommand(w *World) *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
-		Long: `Run the server until SIGTERM or SIGINT; a second signal ends it at once.
+		Long: `Run the server until SIGTERM, SIGINT or SIGHUP; a second signal ends it at once.
 
 On an empty folder it makes what it needs and prints a link, to be used once,
 to set up the first admin. Every flag is also a setting: --base-url is
@@ -35,7 +35,7 @@ KURZ_BASE_URL in the environment or the settings file.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
 			// With the first signal taken, the next one has its usual effect.
 			defer context.AfterFunc(ctx, stop)()
@@ -98,8 +98,8 @@ func drawnPort(s *config.Loaded, l net.Listener) {
 	}
 }
 
-// announce says where the server is reached and, while there is no user, how to
-// make the first.
+// announce says where the server is reached and, while there is no admin, how
+// to make the first.
 func announce(ctx context.Context, w *World, s *config.Loaded, a *app.App, logger *slog.Logger, note backend.Serving) error {
 	setup, err := a.SetupLink(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func announce(ctx context.Context, w *World, s *config.Loaded, a *app.App, logge
 	if s.LogFormat == "json" {
 		logger.Info("listening", "addresses", note.Listen, "base_url", note.BaseURL, "data", s.Data)
 		if setup != "" {
-			logger.Info("no user yet: set up the first admin", "setup_link", setup)
+			logger.Info("no admin yet: set up the first admin", "setup_link", setup)
 		}
 		return nil
 	}
@@ -118,7 +118,7 @@ func announce(ctx context.Context, w *World, s *config.Loaded, a *app.App, logge
 	}
 	fmt.Fprintf(w.Stderr, "kurz is at %s (listening on %s, data in %s)\n", note.BaseURL, strings.Join(at, ", "), s.Data)
 	if setup != "" {
-		fmt.Fprintf(w.Stderr, "There is no user yet. Set up the first admin, once, at\n  %s\n", setup)
+		fmt.Fprintf(w.Stderr, "There is no admin yet. Set up the first one, once, at\n  %s\n", setup)
 	}
 	return nil
 }

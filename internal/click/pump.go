@@ -189,7 +189,9 @@ func (n *Noted) event(sequence uint64, enricher Enricher) Event {
 		ID: NewID(n.Time, sequence), Sequence: sequence, Time: n.Time,
 		Link: n.Link, Owner: n.Owner, Visitor: n.Visitor, Kind: n.Kind, Trigger: ByLink,
 	}
-	if !n.Untracked {
+	if n.Untracked {
+		e.ReferrerHost = Unknown // not Direct: nobody looked
+	} else {
 		told := enricher.Enrich(n.Headers)
 		e.Kind, e.Trigger, e.Details = told.Kind, told.Trigger, told.Details
 		e.Country, e.Region, e.City = n.Country, n.Region, n.City

@@ -5,7 +5,8 @@ import (
 )
 
 // Report is what statistics say of a span of time. Lists are sorted by clicks,
-// most first, then by value.
+// most first, then by value; one that was cut ends with Other, so that each adds
+// up to TotalClicks.
 type Report struct {
 	From, To       time.Time
 	Zone           *time.Location

@@ -10,6 +10,7 @@ import (
 const (
 	Direct  = "direct" // of ByReferrer
 	Unknown = "unknown"
+	Other   = "(other)" // all that a list had no room for: its last row
 )
 
 // Value gives what the event counts as in a dimension: never "".
@@ -206,7 +207,8 @@ func (t *Tally) hourAndDayBuckets() (hours, days []Bucket) {
 	return hours, days
 }
 
-// top gives the n values with the most clicks; all of them for 0.
+// top gives the n values with the most clicks, and the rest as Other; all of
+// them for 0.
 func top(values map[string]int64, n int) []Count {
 	out := make([]Count, 0, len(values))
 	for value, clicks := range values {
@@ -215,10 +217,14 @@ func top(values map[string]int64, n int) []Count {
 	slices.SortFunc(out, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(b.Clicks, a.Clicks), cmp.Compare(a.Value, b.Value))
 	})
-	if n > 0 && len(out) > n {
-		out = slices.Clip(out[:n])
+	if n == 0 || len(out) <= n {
+		return out
 	}
-	return out
+	rest := Count{Value: Other}
+	for _, c := range out[n:] {
+		rest.Clicks += c.Clicks
+	}
+	return append(slices.Clip(out[:n]), rest)
 }
 
 // visitorSet is a set of visitor hashes other than 0: open addressing in a

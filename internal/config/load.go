@@ -78,10 +78,8 @@ func Load(src Sources) (*Loaded, error) {
 	for _, f := range fields {
 		l.set(loaded, f)
 	}
-	if len(l.problems) == 0 {
-		l.derive(loaded)
-		l.check(&loaded.Settings)
-	}
+	l.derive(loaded)
+	l.check(&loaded.Settings)
 	if len(l.problems) > 0 {
 		return nil, l.problems
 	}
@@ -192,6 +190,18 @@ func (l *loader) set(loaded *Loaded, f Field) {
 	}
 	if err := f.set(&loaded.Settings, value.value); err != nil {
 		l.problem("%s (%s): %v", f.Name, value.from, err)
+		l.fallBack(loaded, f)
+	}
+}
+
+// fallBack gives a field whose value can't be read its default, so that what
+// is wrong with the others can be told at once. Nothing is ever run with it.
+func (l *loader) fallBack(loaded *Loaded, f Field) {
+	if f.Default == "" {
+		return
+	}
+	if err := f.set(&loaded.Settings, f.Default); err != nil {
+		l.problem("%s: its default: %v", f.Name, err)
 	}
 }
 

@@ -147,7 +147,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.begin(&x.rec, &x.out, r, route)
 		defer e.recycle(x)
 		defer e.end(&x.rec, r, began)
-		e.redirect(x, r, path[1:], began)
+		e.redirect(x, r, began)
 		return
 	}
 	rec := new(record)
@@ -263,7 +263,7 @@ func routeOf(escaped, decoded string) string {
 		return RouteWeb
 	case first == "metrics":
 		return RouteOps
-	case first[len(first)-1] == '+':
+	case decoded[len(decoded)-1] == '+':
 		return RoutePreview
 	}
 	return RouteRedirect

@@ -205,7 +205,7 @@ func TestDispatch(t *testing.T) {
 		{"OPTIONS", "/found", 405, "METHOD_NOT_ALLOWED"},
 		{"BREW", "/found", 405, "METHOD_NOT_ALLOWED"},
 		{"GET", "/nothing", 404, "URL_NOT_FOUND"},
-		{"GET", "/%66ound", 404, "URL_NOT_FOUND"},
+		{"GET", "/%66ound", 302, "https://a.example/x?y=1"}, // RFC 3986, section 6.2.2.2
 		{"GET", "/a%2Fb", 404, "URL_NOT_FOUND"},
 		{"GET", "/%00", 404, "URL_NOT_FOUND"},
 		{"GET", "/%2e%2e", 404, "URL_NOT_FOUND"},

@@ -154,10 +154,10 @@ func answerOf(f *fault.Error, status int, requestID string, page bool) answer {
 		{"Cache-Control", "no-store"},
 		{"X-Content-Type-Options", "nosniff"},
 	}}
-	switch status {
-	case http.StatusUnauthorized:
+	if status == http.StatusUnauthorized {
 		a.add("WWW-Authenticate", "Bearer")
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	}
+	if f.RetryAfter > 0 || status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		a.add("Retry-After", strconv.FormatInt(retrySeconds(f.RetryAfter), 10))
 	}
 	if page {

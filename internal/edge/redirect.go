@@ -8,15 +8,14 @@ import (
 	"kurz/internal/redirect"
 )
 
-// redirect answers a request for a link. Segment is the path as it was sent
-// behind the first slash.
-func (e *Edge) redirect(x *exchange, r *http.Request, segment string, now time.Time) {
+// redirect answers a request for a link.
+func (e *Edge) redirect(x *exchange, r *http.Request, now time.Time) {
 	err := refuse(r)
 	if err == nil {
 		err = onlyRead(r)
 	}
 	if err == nil {
-		fill(&x.req, r, segment, x.rec.client, now)
+		fill(&x.req, r, r.URL.Path[1:], x.rec.client, now)
 		x.resp.RequestID = x.rec.id
 		err = e.s.Redirect.Answer(r.Context(), &x.req, &x.resp)
 		x.rate(x.out.Header())

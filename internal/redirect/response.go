@@ -16,7 +16,7 @@ import (
 type Request struct {
 	Head           bool   // HEAD rather than GET
 	Host           string // the Host field, with a port if it has one
-	Path           string // behind the first '/', as sent: not decoded
+	Path           string // behind the first '/', percent-decoded
 	Query          string // behind the first '?'
 	UserAgent      string
 	Referer        string

@@ -27,8 +27,8 @@ type setupPage struct {
 }
 
 // setUp makes the first admin: GET shows a form to whoever has the token, POST
-// makes the user and shows their key, once. It is closed as soon as there is a
-// user, however they came to be.
+// makes the user and shows their key, once. It is closed as soon as there is an
+// admin, however they came to be.
 func (w *Web) setUp(out http.ResponseWriter, r *http.Request) error {
 	out.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
@@ -78,7 +78,7 @@ func (w *Web) server(r *http.Request) string {
 	return strings.TrimSuffix(root, "/")
 }
 
-// open lets in whoever has the token, while there is no user. Everyone else is
+// open lets in whoever has the token, while there is no admin. Everyone else is
 // told the same, whatever the reason.
 func (w *Web) open(ctx context.Context, token string) error {
 	closed := fault.New(fault.NotFound, "This set-up link is not valid, or not any more")
@@ -96,8 +96,8 @@ func (w *Web) unused(ctx context.Context, closed error) error {
 	if w.pending != nil {
 		return nil
 	}
-	empty, err := w.Directory.Empty(ctx)
-	if err == nil && !empty {
+	headless, err := w.Directory.Headless(ctx)
+	if err == nil && !headless {
 		err = closed
 	}
 	return err

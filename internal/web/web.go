@@ -33,7 +33,7 @@ type Settings struct {
 	Domains   *link.Domains
 	// Blocklist names destinations that a preview does not lead to.
 	Blocklist *link.Blocklist
-	// SetupToken opens /setup while there is no user; "" keeps it closed.
+	// SetupToken opens /setup while there is no admin; "" keeps it closed.
 	SetupToken string
 	Now        func() time.Time
 }
@@ -148,7 +148,7 @@ type previewPage struct {
 	After       string
 	Destination string
 	State       string // active, expired, revoked or blocked
-	Active      bool
+	Leads       bool   // to the destination
 	Created     time.Time
 	Ends        time.Time
 }
@@ -170,15 +170,20 @@ func (w *Web) Preview(out http.ResponseWriter, r *http.Request) error {
 	if err != nil || status == link.Scheduled {
 		return fault.New(fault.URLNotFound, "Short code '%s' not found", code)
 	}
+	route := l.Route()
+	verdict, target := route.Decide(now)
+	leads := verdict == link.Redirect || verdict == link.RedirectExpired
+	if !leads {
+		target = l.Destination
+	}
 	p := previewPage{
-		ShortURL: w.Domains.ShortURL(key), Title: l.Title, Destination: string(l.Destination),
-		State: string(status), Created: l.CreatedAt, Ends: l.ExpiresAt,
+		ShortURL: w.Domains.ShortURL(key), Title: l.Title, Destination: string(target),
+		State: string(status), Leads: leads, Created: l.CreatedAt, Ends: l.ExpiresAt,
 	}
-	if status == link.Active && w.Blocklist.Blocks(l.Destination.Host()) {
-		p.State = "blocked"
+	if leads && w.Blocklist.Blocks(target.Host()) {
+		p.State, p.Leads = "blocked", false
 	}
-	p.Active = p.State == string(link.Active)
-	p.Before, p.Site, p.After = cut(l.Destination)
+	p.Before, p.Site, p.After = cut(target)
 	return w.show(out, r, "preview.html", frame{Title: "Where " + w.host(r) + "/" + string(code) + " leads", Hidden: true, Page: p}, pageHeader{
 		status: http.StatusOK, cache: "no-store", formAction: "'none'", referrer: "no-referrer",
 	})

@@ -289,7 +289,7 @@ func TestSetup(t *testing.T) {
 			}
 		})
 	}
-	if empty, err := s.directory.Empty(t.Context()); err != nil || !empty {
+	if empty, err := s.directory.Headless(t.Context()); err != nil || !empty {
 		t.Fatalf("a refused form made a user: %v, %v", empty, err)
 	}
 	done := s.post(t, good, http.Header{"Accept": {"text/html"}, "Origin": {"https://kurz.example"}, "Sec-Fetch-Site": {"same-origin"}})
@@ -309,9 +309,15 @@ func TestSetup(t *testing.T) {
 	}
 }
 
-func TestSetupIsClosedOnceThereIsAUser(t *testing.T) {
+func TestSetupIsClosedOnceThereIsAnAdmin(t *testing.T) {
 	s := newSite(t)
 	if _, err := s.directory.AddUser(t.Context(), "bob@example.com", account.Member, account.Free); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get(t, "/setup?token="+token); got.Status != 200 {
+		t.Errorf("form beside a member: %d", got.Status)
+	}
+	if _, err := s.directory.AddUser(t.Context(), "ann@example.com", account.Admin, account.Free); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.get(t, "/setup?token="+token); got.Status != 404 {
