@@ -38,10 +38,9 @@ func TestKill(t *testing.T) {
 		began := time.Now()
 		s.again(t)
 		longest = max(longest, time.Since(began))
+		s.retry(t, l)
 		s.resolveAll(t, l)
 	}
-	s.retry(t, l)
-	s.resolveAll(t, l)
 	created, made := s.countCreates(t, l, key)
 	answered, sent, counted := s.countClicks(t, l, key)
 	t.Logf("kill: %d kills, longest restart %d ms; creates: %d acknowledged, %d made, %d lost, %d doubled; redirects: %d answered, %d sent, %d counted, %d lost, %d doubled",
@@ -192,12 +191,11 @@ func (s *server) visit(t *testing.T, l *ledger, conn *wire.Conn, e *entry) bool 
 }
 
 // retry sends the creates that got no answer again, with the same
-// Idempotency-Key, until they have one. An attempt whose holder was killed is
-// held to be running for half a minute, so this comes once, in the end.
+// Idempotency-Key, until they have one.
 func (s *server) retry(t *testing.T, l *ledger) {
 	t.Helper()
 	for _, e := range l.open {
-		eventually(t, 2*time.Minute, func() string {
+		eventually(t, 5*time.Second, func() string {
 			r, err := s.do(t.Context(), ask{
 				method: "POST", path: "/api/v1/urls", body: `{"long_url":"` + e.destination + `"}`,
 				header: map[string]string{"Idempotency-Key": e.operation},

@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -79,7 +78,7 @@ type Server struct {
 	URL string
 
 	command *exec.Cmd
-	log     *tail
+	log     *os.File
 	done    chan struct{}
 	ended   error
 }
@@ -97,7 +96,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
 	}
-	s := &Server{Options: o, URL: "http://" + o.Addr, log: &tail{}, done: make(chan struct{})}
+	log, err := newLog()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Options: o, URL: "http://" + o.Addr, log: log, done: make(chan struct{})}
 	args := append(append([]string{}, o.Before...), o.Binary, "serve")
 	args = append(args, o.Args...)
 	s.command = exec.Command(args[0], args[1:]...) //nolint:noctx // ended by Kill and Stop, with the state that each promises
@@ -163,8 +166,21 @@ func (s *Server) waitReady(ctx context.Context) error {
 // Pid gives the process's id.
 func (s *Server) Pid() int { return s.command.Process.Pid }
 
-// Log gives the last of what the server wrote.
-func (s *Server) Log() string { return s.log.String() }
+// Log gives what the server wrote: the last 64 KiB.
+func (s *Server) Log() string {
+	const most = 64 << 10
+	info, err := s.log.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	from := max(info.Size()-most, 0)
+	text := make([]byte, info.Size()-from)
+	n, err := s.log.ReadAt(text, from)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err.Error()
+	}
+	return string(text[:n])
+}
 
 // Kill ends the server as kill -9 does, and waits until it is gone.
 func (s *Server) Kill() {
@@ -237,26 +253,13 @@ func FreeAddr() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// tail keeps the last 64 KiB written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-var _ io.Writer = (*tail)(nil)
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if extra := len(t.text) - 64<<10; extra > 0 {
-		t.text = append(t.text[:0], t.text[extra:]...)
+// newLog makes a file that nobody else sees and that is gone with its last
+// user. A server writes into it by itself, so that its log costs the caller
+// nothing, as under a service manager.
+func newLog() (*os.File, error) {
+	f, err := os.CreateTemp("", "kurz-log-*")
+	if err != nil {
+		return nil, err
 	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.text)
+	return f, os.Remove(f.Name())
 }
