@@ -68,12 +68,14 @@ func codeBytes(s string) bool {
 }
 
 // codeByte is a table because this runs for every redirect.
-var codeByte = func() (t [256]bool) {
-	for _, c := range []byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") {
-		t[c] = true
+var codeByte = byteTable(base62 + "-_")
+
+func byteTable(bytes string) (t [256]bool) {
+	for i := range len(bytes) {
+		t[bytes[i]] = true
 	}
 	return t
-}()
+}
 
 // Codes gives codes for new links. Attempt counts from 0; it grows when the
 // store said that the code before was taken. Length is in characters.

@@ -270,6 +270,56 @@ func FuzzParseDestination(f *testing.F) {
 	})
 }
 
+// FuzzPlainURL holds the short cut against the parser: what it takes must come
+// out of the parser unchanged.
+func FuzzPlainURL(f *testing.F) {
+	for _, s := range []string{
+		"https://example.com/a/b?c=d&e=%20f", "http://a.b/", "https://xn--a/", "https://a-.b/", "https://1.2.3.4/", "https://a.0x1/",
+		"https://example.com/./x", "https://example.com/..", "https://example.com/%2e%2e/x", "https://a..b/", "https://ab--c.d/",
+		"https://example.com/?a/../b", "https://example.com//x", "https://e.example/a%", "https://e.example/?a=%zz",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		href, hostname, port := link.PlainURL(raw)
+		if href == "" {
+			return
+		}
+		u, err := link.ParseURL(raw)
+		if err != nil {
+			t.Fatalf("%q is taken, the parser refuses it: %v", raw, err)
+		}
+		if got := u.Href(false); got != string(href) || u.Hostname() != hostname || u.Port() != port || u.Username() != "" || u.Password() != "" {
+			t.Fatalf("%q: taken as %q at %q %q, the parser has %q at %q %q", raw, href, hostname, port, got, u.Hostname(), u.Port())
+		}
+	})
+}
+
+func TestTheShortCutIsTaken(t *testing.T) {
+	for _, s := range []string{
+		"https://example.com/", "https://example.com/articles/2026/17/a-title-of-ordinary-length?utm_source=news", "http://sub.example.co.uk/a?b=%20",
+	} {
+		if href, _, _ := link.PlainURL(s); string(href) != s {
+			t.Errorf("%s goes the long way", s)
+		}
+	}
+}
+
+func BenchmarkParseDestination(b *testing.B) {
+	for name, raw := range map[string]string{
+		"plain":  "https://example.com/articles/2026/17/a-title-of-ordinary-length?utm_source=news",
+		"parsed": "https://Example.com/articles/2026/17/a-title-of-ordinary-length?utm_source=news",
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := link.ParseDestination(raw, link.Policy{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func TestAppendQuery(t *testing.T) {
 	tests := []struct{ name, href, query, want string }{
 		{"none", "https://e.example/", "", "https://e.example/"},
