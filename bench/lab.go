@@ -28,9 +28,10 @@ type lab struct {
 	data   string   // the folder with all links, once they are made
 	codes  []string // of the links
 	server *program.Server
-	load   string // of the machine before anything ran
-	values map[string]string
-	notes  []string
+	// load and version are those of the beginning.
+	load, version string
+	values        map[string]string
+	notes         []string
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
@@ -38,7 +39,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, load: loadAverage(), values: map[string]string{}}
+	l := &lab{options: o, dir: dir, load: loadAverage(), version: version(), values: map[string]string{}}
 	l.data = filepath.Join(dir, "data")
 	l.say("building kurz")
 	if l.binary, err = program.Build(ctx, dir); err != nil {
@@ -309,7 +310,7 @@ func machine(load string) [][2]string {
 	}
 }
 
-func (l *lab) version() string {
+func version() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output() //nolint:noctx // at once
 	if err != nil {
 		return "unknown"

@@ -103,7 +103,7 @@ func (l *lab) report() string {
 
 func (l *lab) facts() [][2]string {
 	return append(machine(l.load),
-		[2]string{"kurz", l.version()},
+		[2]string{"kurz", l.version},
 		[2]string{"nginx, wrk", l.tools()},
 		[2]string{"links, rounds", fmt.Sprintf("%s, %d of %v", thousands(float64(l.links)), l.rounds, l.length)},
 		[2]string{"measured", time.Now().UTC().Format(time.DateOnly)},
