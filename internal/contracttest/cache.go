@@ -100,8 +100,13 @@ func cacheRoundTrip(t *testing.T, c link.Cache) {
 
 func cacheKeys(t *testing.T, c link.Cache) {
 	keys := []link.Key{
-		{Code: "abc"}, {Code: "ABC"}, {Code: "abcd"}, {Domain: "a", Code: "abc"}, {Domain: "aa", Code: "bc"},
-		{Domain: "aab", Code: "c"}, {Domain: "b", Code: "abc"},
+		{Code: "abc"},
+		{Code: "ABC"},
+		{Code: "abcd"},
+		{Domain: "a", Code: "abc"},
+		{Domain: "aa", Code: "bc"},
+		{Domain: "aab", Code: "c"},
+		{Domain: "b", Code: "abc"},
 	}
 	for i, k := range keys {
 		put(t, c, k, routed(int64(i+1)))

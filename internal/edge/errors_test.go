@@ -74,10 +74,16 @@ func TestWriteError(t *testing.T) {
 		want   told
 		header map[string]string
 	}{
-		{"a fault", fault.New(fault.URLNotFound, "Short code %q not found", "<x>"), 404,
-			told{Code: "URL_NOT_FOUND", Message: `Short code "<x>" not found`}, nil},
-		{"a wrapped fault", fmt.Errorf("load: %w", fault.New(fault.Forbidden, "not yours")), 403,
-			told{Code: "FORBIDDEN", Message: "not yours"}, nil},
+		{
+			"a fault", fault.New(fault.URLNotFound, "Short code %q not found", "<x>"), 404,
+			told{Code: "URL_NOT_FOUND", Message: `Short code "<x>" not found`},
+			nil,
+		},
+		{
+			"a wrapped fault", fmt.Errorf("load: %w", fault.New(fault.Forbidden, "not yours")), 403,
+			told{Code: "FORBIDDEN", Message: "not yours"},
+			nil,
+		},
 		{"details", fault.Invalid("expires_at", "is in the past"), 400, told{
 			Code: "VALIDATION_FAILED", Message: "expires_at: is in the past",
 			Details: []fault.Detail{{Field: "expires_at", Reason: "is in the past"}},
@@ -86,17 +92,32 @@ func TestWriteError(t *testing.T) {
 		{"internal", fault.New(fault.Internal, "secret cause"), 500, told{Code: "INTERNAL", Message: "Internal error"}, nil},
 		{"unknown code", fault.New("NO_SUCH_CODE", "what"), 500, told{Code: "INTERNAL", Message: "what"}, nil},
 		{"no message", fault.New(fault.Forbidden, ""), 403, told{Code: "FORBIDDEN", Message: "Internal error"}, nil},
-		{"cause", fault.Wrap(fault.Unavailable, errors.New("secret cause"), "later"), 503,
-			told{Code: "UNAVAILABLE", Message: "later"}, map[string]string{"Retry-After": "1"}},
+		{
+			"cause", fault.Wrap(fault.Unavailable, errors.New("secret cause"), "later"), 503,
+			told{Code: "UNAVAILABLE", Message: "later"},
+			map[string]string{"Retry-After": "1"},
+		},
 		{"retry", retry, 429, told{Code: "RATE_LIMIT_EXCEEDED", Message: "slow down"}, map[string]string{"Retry-After": "2"}},
-		{"key", fault.New(fault.Unauthorized, "who?"), 401,
-			told{Code: "UNAUTHORIZED", Message: "who?"}, map[string]string{"Www-Authenticate": "Bearer"}},
-		{"method", fmt.Errorf("x: %w", edge.MethodNotAllowed("GET", "POST")), 405,
-			told{Code: "METHOD_NOT_ALLOWED", Message: "Use GET, POST here"}, map[string]string{"Allow": "GET, POST"}},
-		{"too large", fmt.Errorf("read: %w", &http.MaxBytesError{Limit: 9}), 413,
-			told{Code: "PAYLOAD_TOO_LARGE", Message: "The body may have at most 9 bytes"}, nil},
-		{"too slow", context.DeadlineExceeded, 503,
-			told{Code: "UNAVAILABLE", Message: "This takes too long at the moment, try again"}, map[string]string{"Retry-After": "1"}},
+		{
+			"key", fault.New(fault.Unauthorized, "who?"), 401,
+			told{Code: "UNAUTHORIZED", Message: "who?"},
+			map[string]string{"Www-Authenticate": "Bearer"},
+		},
+		{
+			"method", fmt.Errorf("x: %w", edge.MethodNotAllowed("GET", "POST")), 405,
+			told{Code: "METHOD_NOT_ALLOWED", Message: "Use GET, POST here"},
+			map[string]string{"Allow": "GET, POST"},
+		},
+		{
+			"too large", fmt.Errorf("read: %w", &http.MaxBytesError{Limit: 9}), 413,
+			told{Code: "PAYLOAD_TOO_LARGE", Message: "The body may have at most 9 bytes"},
+			nil,
+		},
+		{
+			"too slow", context.DeadlineExceeded, 503,
+			told{Code: "UNAVAILABLE", Message: "This takes too long at the moment, try again"},
+			map[string]string{"Retry-After": "1"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			resp := answered(t, "/api/x", c.err)

@@ -119,11 +119,20 @@ func TestReferrer(t *testing.T) {
 		{"https://xn--mnchen-3ya.example/", "https://xn--mnchen-3ya.example", "xn--mnchen-3ya.example"},
 		{"https://example.com./x", "https://example.com/x", "example.com"},
 		{"https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]/x", "[2001:db8::1]"},
-		{"https://[::1", "", ""}, {"https://[]/", "", ""}, {"https://[x]/", "", ""},
+		{"https://[::1", "", ""},
+		{"https://[]/", "", ""},
+		{"https://[x]/", "", ""},
 		{"android-app://com.google.android.gm/", "android-app://com.google.android.gm", "com.google.android.gm"},
 		{"https://example.com?x", "https://example.com", "example.com"},
-		{"javascript:alert(1)", "", ""}, {"data:text/html,x", "", ""}, {"about:blank", "", ""}, {"ftp://example.com/", "", ""},
-		{"example.com/path", "", ""}, {"https://", "", ""}, {"https:///x", "", ""}, {"https://a b/", "", ""}, {"https://<script>/", "", ""},
+		{"javascript:alert(1)", "", ""},
+		{"data:text/html,x", "", ""},
+		{"about:blank", "", ""},
+		{"ftp://example.com/", "", ""},
+		{"example.com/path", "", ""},
+		{"https://", "", ""},
+		{"https:///x", "", ""},
+		{"https://a b/", "", ""},
+		{"https://<script>/", "", ""},
 		{"https://./", "", ""},
 		{"https://example.com/\x00\r\nSet-Cookie: a\u202e", "https://example.com/Set-Cookie: a", "example.com"},
 		{"https://example.com/\xff\xfe", "https://example.com", "example.com"},
@@ -140,9 +149,22 @@ func TestReferrer(t *testing.T) {
 
 func TestLanguage(t *testing.T) {
 	for _, row := range [][2]string{
-		{"", ""}, {"de", "de"}, {"DE-ch", "de"}, {"de-CH,de;q=0.9,en;q=0.8", "de"}, {"en;q=0.5, fr ;q=0.9,de; q=0.7", "fr"},
-		{"*", ""}, {"*;q=1, en;q=0.1", "en"}, {"en;q=0.999,de;q=1.0", "de"}, {"gsw-CH", "gsw"}, {"zh_TW", "zh"},
-		{"english", ""}, {"e", ""}, {"12,en", "en"}, {"en;q=x", "en"}, {",,;;q=,", ""}, {strings.Repeat("x,", 5000) + "en", ""},
+		{"", ""},
+		{"de", "de"},
+		{"DE-ch", "de"},
+		{"de-CH,de;q=0.9,en;q=0.8", "de"},
+		{"en;q=0.5, fr ;q=0.9,de; q=0.7", "fr"},
+		{"*", ""},
+		{"*;q=1, en;q=0.1", "en"},
+		{"en;q=0.999,de;q=1.0", "de"},
+		{"gsw-CH", "gsw"},
+		{"zh_TW", "zh"},
+		{"english", ""},
+		{"e", ""},
+		{"12,en", "en"},
+		{"en;q=x", "en"},
+		{",,;;q=,", ""},
+		{strings.Repeat("x,", 5000) + "en", ""},
 	} {
 		if got := enrich.New().Enrich(click.Headers{AcceptLanguage: row[0]}).Language; got != row[1] {
 			t.Errorf("%.50q: %q, want %q", row[0], got, row[1])
@@ -158,8 +180,11 @@ func TestCampaign(t *testing.T) {
 		trigger             click.Trigger
 	}{
 		{"none", "", "", utm{}, click.ByLink},
-		{"all", "utm_source=a&utm_medium=b&utm_campaign=c&utm_term=d&utm_content=e", "utm_source=z",
-			utm{UTMSource: "a", UTMMedium: "b", UTMCampaign: "c", UTMTerm: "d", UTMContent: "e"}, click.ByLink},
+		{
+			"all", "utm_source=a&utm_medium=b&utm_campaign=c&utm_term=d&utm_content=e", "utm_source=z",
+			utm{UTMSource: "a", UTMMedium: "b", UTMCampaign: "c", UTMTerm: "d", UTMContent: "e"},
+			click.ByLink,
+		},
 		{"of the destination", "x=1&utm_id=2&utm_source=", "utm_source=z&qr=1", utm{UTMSource: "z"}, click.ByLink},
 		{"never of both", "utm_medium=a", "utm_source=z", utm{UTMMedium: "a"}, click.ByLink},
 		{"QR code", "qr=1&utm_source=poster", "", utm{UTMSource: "poster"}, click.ByQR},
@@ -206,9 +231,22 @@ func TestAgentsAreForgotten(t *testing.T) {
 func TestLocator(t *testing.T) {
 	l := enrich.NewLocator()
 	for _, row := range [][2]string{
-		{"8.8.8.8", "US"}, {"::ffff:8.8.8.8", "US"}, {"2001:4860:4860::8888", "US"}, {"193.99.144.80", "DE"},
-		{"10.1.2.3", ""}, {"::ffff:192.168.1.1", ""}, {"127.0.0.1", ""}, {"::1", ""}, {"fe80::1%eth0", ""}, {"fd00::1", ""},
-		{"169.254.1.1", ""}, {"224.0.0.1", ""}, {"0.0.0.0", ""}, {"100.64.0.1", ""}, {"192.0.2.1", ""}, {"255.255.255.255", ""},
+		{"8.8.8.8", "US"},
+		{"::ffff:8.8.8.8", "US"},
+		{"2001:4860:4860::8888", "US"},
+		{"193.99.144.80", "DE"},
+		{"10.1.2.3", ""},
+		{"::ffff:192.168.1.1", ""},
+		{"127.0.0.1", ""},
+		{"::1", ""},
+		{"fe80::1%eth0", ""},
+		{"fd00::1", ""},
+		{"169.254.1.1", ""},
+		{"224.0.0.1", ""},
+		{"0.0.0.0", ""},
+		{"100.64.0.1", ""},
+		{"192.0.2.1", ""},
+		{"255.255.255.255", ""},
 	} {
 		if got := l.Locate(netip.MustParseAddr(row[0])); got != (click.Place{Country: row[1]}) {
 			t.Errorf("%s: %+v, want %q", row[0], got, row[1])
