@@ -111,9 +111,9 @@ func (o *Once) Replay(ctx context.Context, a Asked) (Answer, error) {
 }
 
 func unsealed(a Asked, id ID, record Record) (Answer, error) {
-	answer, err := record.Answer, error(nil)
-	answer.Body, err = open(a, id, answer.Body)
-	return answer, err
+	body, err := open(a, id, record.Answer.Body)
+	record.Answer.Body = body
+	return record.Answer, err
 }
 
 // begun does the work. From here on the client's going away changes nothing:
