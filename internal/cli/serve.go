@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/signal"
 	"runtime/debug"
 	"strconv"
@@ -35,15 +36,48 @@ KURZ_BASE_URL in the environment or the settings file.`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+			ctx, stop := untilSignal(c.Context())
 			defer stop()
-			// With the first signal taken, the next one has its usual effect.
-			defer context.AfterFunc(ctx, stop)()
 			return serve(ctx, w, s)
 		},
 	}
 	settingFlags(c)
 	return c
+}
+
+// untilSignal gives a context that the first signal to stop ends. The second one
+// ends the program at once, as if nobody had listened.
+func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ended := make(chan struct{})
+	next := func() os.Signal {
+		select {
+		case s := <-signals:
+			return s
+		case <-ended:
+			return nil
+		}
+	}
+	go func() {
+		if next() == nil {
+			return
+		}
+		cancel()
+		if s := next(); s != nil {
+			signal.Reset(s)
+			self, err := os.FindProcess(os.Getpid())
+			if err != nil || self.Signal(s) != nil {
+				os.Exit(1) // where a process can't send itself a signal
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(ended)
+		cancel()
+	}
 }
 
 // serve runs the server until ctx ends.
