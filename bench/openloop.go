@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -88,7 +89,8 @@ type caller struct {
 const maxCallers = 1000
 
 func (l *loop) run(ctx context.Context, length time.Duration) ([]time.Duration, error) {
-	runtime.LockOSThread() // and never unlocked: the thread ends with its goroutine
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // no pause is the client's own
+	runtime.LockOSThread()                           // and never unlocked: the thread ends with its goroutine
 	defer l.close()
 	const nanosecond = 1 // of slack, instead of 50,000
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, nanosecond, 0, 0, 0); err != nil {
