@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -16,38 +17,53 @@ import (
 
 const clients = 64
 
-// creates measures durable creates by 64 clients, each waiting for its 201.
-// Clients and server share all cores.
+// creates measures durable creates by wrk's connections, each of which waits for
+// its 201. The clients' share of the cores is not bounded.
 func creates(ctx context.Context, l *lab) error {
+	if err := l.install(ctx, "wrk"); err != nil {
+		return err
+	}
 	s, err := l.start(ctx, filepath.Join(l.dir, "creates"), false)
 	if err != nil {
 		return err
 	}
 	defer l.stop()
-	var rate, cost sample
+	script := filepath.Join(l.dir, "creates.lua")
+	if err := os.WriteFile(script, []byte(createsScript), 0o600); err != nil {
+		return err
+	}
+	var rate, cost, stolen sample
 	for range l.rounds {
-		before, err := cpu(s.Pid())
+		machine, err := machineTicks()
 		if err != nil {
 			return err
 		}
-		began := time.Now()
-		made, err := createFor(ctx, s.Addr, func(int64) bool { return time.Since(began) < l.length }, nil)
+		round, err := l.shoot(ctx, s.Addr, s.Pid(), script, false)
 		if err != nil {
 			return err
 		}
-		took := time.Since(began)
-		after, err := cpu(s.Pid())
+		after, err := machineTicks()
 		if err != nil {
 			return err
 		}
-		rate = append(rate, float64(made)/took.Seconds())
-		cost = append(cost, micros(after-before)/float64(made))
-		l.say("   %.0f creates/s, %.1f µs of server CPU each", rate[len(rate)-1], cost[len(cost)-1])
+		rate, cost, stolen = append(rate, round.rate()), append(cost, round.cost()), append(stolen, 100*after.since(machine).stolenShare())
+		l.say("   %.0f creates/s, %.1f µs of server CPU each; the host gave %.0f %% of the CPU to others", rate[len(rate)-1], cost[len(cost)-1], stolen[len(stolen)-1])
 	}
 	l.values["creates"] = fmt.Sprintf("%s; %s of server CPU each", rate.format("%.0f", "/s"), cost.format("%.0f", " µs"))
-	l.note("Creates: the load client shares the server's cores. Each 201 was sent after an fsync that several creates share.")
+	l.note("Creates: wrk shares the server's cores, of which the host gave %s to others. Each 201 was sent after an fsync that several creates share.", stolen.format("%.0f", " %"))
 	return nil
 }
+
+// createsScript makes wrk create a link by each request, to a destination of
+// its own.
+const createsScript = `
+local n = 0
+wrk.headers['Content-Type'] = 'application/json'
+function request()
+  n = n + 1
+  return wrk.format('POST', '/api/v1/urls', nil, '{"long_url":"https://example.com/articles/2026/' .. n .. '/a-title-of-ordinary-length?utm_source=news"}')
+end
+`
 
 // seed makes the links for the stages to come.
 func seed(ctx context.Context, l *lab) error {

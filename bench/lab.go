@@ -156,6 +156,47 @@ func ticks(pid int) (int64, error) {
 	return user + system, err
 }
 
+// cpuTicks are the machine's CPU times, in ticks, since it started.
+type cpuTicks struct{ all, stolen float64 }
+
+// machineTicks reads the first line of /proc/stat; see proc_stat(5).
+func machineTicks() (cpuTicks, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return cpuTicks{}, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return cpuTicks{}, fmt.Errorf("/proc/stat begins with %q", line)
+	}
+	var t cpuTicks
+	for i, field := range fields[1:9] { // user nice system idle iowait irq softirq steal
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return cpuTicks{}, err
+		}
+		t.all += n
+		if i == 7 {
+			t.stolen = n
+		}
+	}
+	return t, nil
+}
+
+func (t cpuTicks) since(then cpuTicks) cpuTicks {
+	return cpuTicks{all: t.all - then.all, stolen: t.stolen - then.stolen}
+}
+
+// stolenShare is the part of the time in which a core had work and the host of
+// this virtual machine ran somebody else.
+func (t cpuTicks) stolenShare() float64 {
+	if t.all == 0 {
+		return 0
+	}
+	return t.stolen / t.all
+}
+
 // stat gives the fields of /proc/PID/stat from the third, the state, on.
 func stat(pid int) ([]string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -70,14 +70,14 @@ func (l *lab) contest(ctx context.Context, s *program.Server, n *nginx, script s
 		var d drain
 		fire := func(first bool) (err error) {
 			if first {
-				a, err = l.shoot(ctx, n.addr, n.pid(), script)
+				a, err = l.shoot(ctx, n.addr, n.pid(), script, true)
 				return err
 			}
 			free, err := holdClicks(l.data)
 			if err != nil {
 				return err
 			}
-			b, err = l.shoot(ctx, s.Addr, s.Pid(), script)
+			b, err = l.shoot(ctx, s.Addr, s.Pid(), script, true)
 			if err := errors.Join(err, free()); err != nil {
 				return err
 			}
@@ -114,12 +114,12 @@ func (s shot) cost() float64 { return micros(s.cpu) / s.requests }
 func (s shot) rate() float64 { return s.requests / s.took.Seconds() }
 
 // shoot runs wrk against a server for a round.
-func (l *lab) shoot(ctx context.Context, addr string, pid int, script string) (shot, error) {
+func (l *lab) shoot(ctx context.Context, addr string, pid int, script string, pinned bool) (shot, error) {
 	before, err := cpu(pid)
 	if err != nil {
 		return shot{}, err
 	}
-	requests, took, err := l.wrk(ctx, addr, script)
+	requests, took, err := l.wrk(ctx, addr, script, pinned)
 	if err != nil {
 		return shot{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -49,9 +50,8 @@ func (o opt[T]) patch() *T {
 // not have, but the API knows.
 func decode(body []byte, dst any, refused map[string]string) error {
 	var details []fault.Detail
-	fields := members(dst)
 	err := eachMember(body, func(name string, v jsontext.Value) {
-		f, ok := fields[name]
+		f, ok := memberOf(dst, name)
 		if !ok {
 			reason := refused[name]
 			if reason == "" {
@@ -86,17 +86,29 @@ func invalid(details []fault.Detail) error {
 
 type member interface{ decode(jsontext.Value) error }
 
-// members finds the opts of a struct by their JSON names.
-func members(dst any) map[string]member {
+// memberOf gives the opt of a struct, to which dst points, by its JSON name.
+func memberOf(dst any, name string) (member, bool) {
 	v := reflect.ValueOf(dst).Elem()
-	fields := make(map[string]member, v.NumField())
-	for i := range v.NumField() {
-		if m, ok := v.Field(i).Addr().Interface().(member); ok {
-			fields[v.Type().Field(i).Tag.Get("json")] = m
+	t := v.Type()
+	places, ok := memberPlaces.Load(t)
+	if !ok {
+		m := make(map[string]int, t.NumField())
+		for i := range t.NumField() {
+			m[t.Field(i).Tag.Get("json")] = i
 		}
+		places, _ = memberPlaces.LoadOrStore(t, m)
 	}
-	return fields
+	i, ok := places.(map[string]int)[name]
+	if !ok {
+		return nil, false
+	}
+	m, ok := v.Field(i).Addr().Interface().(member)
+	return m, ok
 }
+
+// memberPlaces remembers, by a struct's reflect.Type, the numbers of its fields
+// by their JSON names: a map[string]int.
+var memberPlaces sync.Map
 
 // maxDepth bounds the nesting of a body: none of ours needs more than two.
 const maxDepth = 16
@@ -105,54 +117,84 @@ const maxDepth = 16
 // does not make an answer longer than the question.
 const maxMembers = 64
 
-// eachMember reads one object and nothing else.
+// eachMember reads one object and nothing else. All of the body is read before
+// the first member is given, so that what is given is JSON whatever follows.
 func eachMember(body []byte, each func(name string, v jsontext.Value)) error {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return fault.New(fault.MalformedJSON, "The body is empty: send a JSON object")
 	}
-	if err := checkSyntax(body); err != nil {
-		return err
+	if bytes.Count(body, []byte{'{'})+bytes.Count(body, []byte{'['}) >= maxDepth {
+		if err := checkDepth(body); err != nil {
+			return err
+		}
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(body))
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if d.PeekKind() != '{' {
+		if _, err := d.ReadValue(); err != nil {
+			return malformed(err)
+		}
+		if err := checkEnd(d); err != nil {
+			return err
+		}
 		return fault.Invalid("body", "must be a JSON object")
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return malformed(err)
 	}
-	for n := 0; d.PeekKind() == '"'; n++ {
-		if n == maxMembers {
-			return fault.Invalid("body", "has more than %d members", maxMembers)
-		}
+	type pair struct {
+		name  string
+		value jsontext.Value
+	}
+	var few [8]pair
+	pairs, more := few[:0], false
+	for d.PeekKind() != '}' {
 		token, err := d.ReadToken()
 		if err != nil {
 			return malformed(err)
 		}
-		name := token.String()
-		value, err := d.ReadValue()
-		if err != nil {
+		name, from := token.String(), d.InputOffset()
+		if _, err := d.ReadValue(); err != nil { // whose value lives until the next call only
 			return malformed(err)
 		}
-		each(name, value)
+		if len(pairs) < maxMembers {
+			value := bytes.TrimLeft(body[from:d.InputOffset()], ": \t\r\n")
+			pairs = append(pairs, pair{name, value})
+		} else {
+			more = true
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return malformed(err)
+	}
+	if err := checkEnd(d); err != nil {
+		return err
+	}
+	if more {
+		return fault.Invalid("body", "has more than %d members", maxMembers)
+	}
+	for _, p := range pairs {
+		each(p.name, p.value)
 	}
 	return nil
 }
 
-// checkSyntax reads the whole body once, so that what follows judges only
-// meanings.
-func checkSyntax(body []byte) error {
-	d := jsontext.NewDecoder(bytes.NewReader(body))
-	for {
-		_, err := d.ReadToken()
-		if err != nil {
+// checkEnd makes sure that nothing follows a value.
+func checkEnd(d *jsontext.Decoder) error {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return fault.New(fault.MalformedJSON, "The body goes on after its JSON value, at byte %d", d.InputOffset())
+	}
+	return nil
+}
+
+// checkDepth refuses a body that is nested too deep.
+func checkDepth(body []byte) error {
+	for d := jsontext.NewDecoder(bytes.NewBuffer(body)); ; {
+		if _, err := d.ReadToken(); err != nil {
 			return malformed(err)
 		}
 		switch d.StackDepth() {
 		case 0:
-			if _, err = d.ReadToken(); errors.Is(err, io.EOF) {
-				return nil
-			}
-			return fault.New(fault.MalformedJSON, "The body goes on after its JSON value, at byte %d", d.InputOffset())
+			return nil
 		case maxDepth:
 			return fault.New(fault.MalformedJSON, "The body is nested more than %d deep", maxDepth-1)
 		}

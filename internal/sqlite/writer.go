@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -89,6 +90,9 @@ func (w *writer) run() {
 	defer close(w.ended)
 	group := make([]*op, 0, maxGroup)
 	for first := range w.ops {
+		// Those that are about to wait for a transaction do so now: a larger group
+		// costs less each.
+		runtime.Gosched()
 		group = append(group[:0], first)
 		group = w.gather(group)
 		w.commit(group)
