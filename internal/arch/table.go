@@ -21,6 +21,7 @@ func Table() []Line {
 			"github.com/phuslu/iploc",
 			"github.com/mileusna/useragent",
 		}},
+		{Path: "internal/columns", Kind: Mechanism},
 		{Path: "internal/ratelimit", Kind: Mechanism},
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},

@@ -70,29 +70,14 @@ func (q *Query) concerns(e *Event) bool {
 // bucket; it is not safe for concurrent use.
 type Tally struct {
 	q        Query
-	cal      calendar
 	total    int64
 	bots     int64
 	scans    int64
 	last     time.Time
 	visitors visitorSet
 	values   [len(Dimensions)]map[string]int64
-	hours    map[int64]*hourCount   // by start, in Unix seconds
-	series   map[int64]*seriesCount // by calendar.bucket
-	hour     *hourCount             // the last one used: events come nearly in order
-}
-
-// hourCount counts the clicks of one hour of the zone. Every hour lies within
-// one bucket of the series.
-type hourCount struct {
-	span
-	clicks int64
-	bucket *seriesCount
-}
-
-type seriesCount struct {
-	clicks   int64
-	visitors visitorSet
+	line     *Timeline
+	buckets  map[int64]*visitorSet // by what Timeline.Add gives
 }
 
 // NewTally begins a report for q, whose Zone is UTC where it is nil. A Top of 0
@@ -101,10 +86,7 @@ func NewTally(q Query) *Tally {
 	if q.Zone == nil {
 		q.Zone = time.UTC
 	}
-	t := &Tally{
-		q: q, cal: calendar{zone: q.Zone, interval: q.Interval},
-		hours: map[int64]*hourCount{}, series: map[int64]*seriesCount{}, hour: &hourCount{},
-	}
+	t := &Tally{q: q, line: NewTimeline(q), buckets: map[int64]*visitorSet{}}
 	for i := range t.values {
 		t.values[i] = map[string]int64{}
 	}
@@ -129,37 +111,21 @@ func (t *Tally) Add(e *Event) {
 	if e.Time.After(t.last) {
 		t.last = e.Time
 	}
-	hour := t.hourOf(e.Time.Unix())
-	hour.clicks++
-	hour.bucket.clicks++
+	bucket := t.line.Add(e.Time.Unix(), 1)
 	if e.Visitor != 0 {
 		t.visitors.add(e.Visitor)
-		hour.bucket.visitors.add(e.Visitor)
+		t.bucket(bucket).add(e.Visitor)
 	}
 	for i, d := range Dimensions {
 		t.values[i][e.Value(d)]++
 	}
 }
 
-func (t *Tally) hourOf(at int64) *hourCount {
-	if t.hour.has(at) {
-		return t.hour
-	}
-	s := t.cal.hour(at)
-	h := t.hours[s.start]
-	if h == nil {
-		h = &hourCount{span: s, bucket: t.bucket(t.cal.bucket(at))}
-		t.hours[s.start] = h
-	}
-	t.hour = h
-	return h
-}
-
-func (t *Tally) bucket(key int64) *seriesCount {
-	b := t.series[key]
+func (t *Tally) bucket(key int64) *visitorSet {
+	b := t.buckets[key]
 	if b == nil {
-		b = &seriesCount{}
-		t.series[key] = b
+		b = &visitorSet{}
+		t.buckets[key] = b
 	}
 	return b
 }
@@ -169,47 +135,23 @@ func (t *Tally) Report() Report {
 	r := Report{
 		From: t.q.From, To: t.q.To, Zone: t.q.Zone, Interval: t.q.Interval,
 		TotalClicks: t.total, UniqueVisitors: t.visitors.len(), BotClicks: t.bots, QRScans: t.scans,
-		LastClickedAt: t.last, Series: t.seriesBuckets(), Top: make(map[Dimension][]Count, len(Dimensions)),
+		LastClickedAt: t.last, Top: make(map[Dimension][]Count, len(Dimensions)),
 	}
-	r.ByHour, r.ByDay = t.hourAndDayBuckets()
+	t.line.Tell(&r, func(bucket int64) int64 {
+		if b := t.buckets[bucket]; b != nil {
+			return b.len()
+		}
+		return 0
+	})
 	for i, d := range Dimensions {
-		r.Top[d] = top(t.values[i], t.q.Top)
+		r.Top[d] = Top(t.values[i], t.q.Top)
 	}
 	return r
 }
 
-func (t *Tally) seriesBuckets() []Bucket {
-	for key := range t.cal.buckets(t.q.From, t.q.To) {
-		t.bucket(key)
-	}
-	out := make([]Bucket, 0, len(t.series))
-	for key, b := range t.series {
-		out = append(out, Bucket{
-			Start: t.cal.at(t.cal.start(key)), Clicks: b.clicks, UniqueVisitors: b.visitors.len(),
-		})
-	}
-	slices.SortFunc(out, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
-	return out
-}
-
-func (t *Tally) hourAndDayBuckets() (hours, days []Bucket) {
-	clicks := map[int64]int64{}
-	for start, h := range t.hours {
-		hours = append(hours, Bucket{Start: t.cal.at(start), Clicks: h.clicks})
-		clicks[t.cal.day(start)] += h.clicks
-	}
-	for day, n := range clicks {
-		days = append(days, Bucket{Start: t.cal.at(t.cal.dayStart(day)), Clicks: n})
-	}
-	for _, list := range [][]Bucket{hours, days} {
-		slices.SortFunc(list, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
-	}
-	return hours, days
-}
-
-// top gives the n values with the most clicks, and the rest as Other; all of
-// them for 0.
-func top(values map[string]int64, n int) []Count {
+// Top gives the n values with the most clicks, and the rest as Other; all of
+// them for 0. Most clicks come first, then values by their bytes.
+func Top(values map[string]int64, n int) []Count {
 	out := make([]Count, 0, len(values))
 	for value, clicks := range values {
 		out = append(out, Count{Value: value, Clicks: clicks})

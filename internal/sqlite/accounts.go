@@ -107,7 +107,7 @@ func (s *Accounts) UserByEmail(ctx context.Context, email string) (u account.Use
 
 func oneUser(c *sqlite.Conn, where string, bind func(*binder)) (u account.User, err error) {
 	found := false
-	err = query(c, selectUser+where, bind, func(r *columns) bool {
+	err = query(c, selectUser+where, bind, func(r *cells) bool {
 		u, found = readUser(r), true
 		return false
 	})
@@ -135,7 +135,7 @@ func (s *Accounts) ListUsers(ctx context.Context, p account.Page) ([]account.Use
 			b.int(created)
 			b.int(id)
 			b.int(int64(p.Limit) + 1)
-		}, func(r *columns) bool {
+		}, func(r *cells) bool {
 			users = append(users, readUser(r))
 			return true
 		})
@@ -172,7 +172,7 @@ func (s *Accounts) AddKey(ctx context.Context, k account.Key) error {
 func (s *Accounts) KeyByHash(ctx context.Context, h account.Hash) (k account.Key, u account.User, err error) {
 	found := false
 	err = s.db.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, selectKey, func(b *binder) { b.blob(h[:]) }, func(r *columns) bool {
+		return query(c, selectKey, func(b *binder) { b.blob(h[:]) }, func(r *cells) bool {
 			k, u, found = readKey(r), readUser(r), true
 			return false
 		})
@@ -196,7 +196,7 @@ func (s *Accounts) ListKeys(ctx context.Context, user account.ID, p account.Page
 			b.int(created)
 			b.text(id)
 			b.int(int64(p.Limit) + 1)
-		}, func(r *columns) bool {
+		}, func(r *cells) bool {
 			keys = append(keys, readKey(r))
 			return true
 		})
@@ -234,14 +234,14 @@ func (s *Accounts) TouchKey(ctx context.Context, id account.KeyID, at time.Time)
 	})
 }
 
-func readUser(r *columns) account.User {
+func readUser(r *cells) account.User {
 	return account.User{
 		ID: account.ID(r.int()), Email: r.text(), Role: account.Role(r.text()), Tier: account.Tier(r.text()),
 		CreatedAt: r.time(), DisabledAt: r.time(), Version: r.int(),
 	}
 }
 
-func readKey(r *columns) account.Key {
+func readKey(r *cells) account.Key {
 	k := account.Key{ID: account.KeyID(r.text()), User: account.ID(r.int()), Name: r.text(), Hint: r.text()}
 	r.blob(k.Hash[:])
 	k.CreatedAt, k.ExpiresAt, k.RevokedAt, k.LastUsedAt = r.time(), r.time(), r.time(), r.time()

@@ -2,49 +2,39 @@ package sqlite
 
 import (
 	"context"
-	"maps"
-	"sync"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"kurz/internal/click"
+	"kurz/internal/columns"
 	"kurz/internal/link"
 )
 
-// Clicks is a click.Sink and click.Reports.
+// Clicks is a click.Sink and click.Reports. A batch becomes a part of its own;
+// Upkeep makes few large ones of many small ones, and counts in advance.
 type Clicks struct {
-	db        *DB
-	texts     texts
-	blockSize int64
+	db    *DB
+	texts texts
+	sizes sizes
 }
 
 // NewClicks gives the clicks kept in a file of schema Clicks.
 func NewClicks(db *DB) *Clicks {
-	return &Clicks{db: db, blockSize: blockSize, texts: texts{most: keepTexts}}
+	return &Clicks{db: db, texts: texts{most: keepTexts}, sizes: usualSizes}
 }
 
 const (
-	clickColumns = `id, link, owner, kind, via, visitor, country, region, city, referrer, referrer_host, browser, os,
-		device, language, utm_source, utm_medium, utm_campaign, utm_term, utm_content`
-	insertClick = `INSERT INTO clicks (` + clickColumns + `, block)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	blockParam  = 21
-	selectBlock = `SELECT id, first_id, last_id, clicks FROM blocks ORDER BY id DESC LIMIT 1`
-	putBlock    = `INSERT INTO blocks (id, first_id, last_id, clicks) VALUES (?1, ?2, ?3, ?4)
-		ON CONFLICT (id) DO UPDATE SET first_id = ?2, last_id = ?3, clicks = ?4`
-	addTotal = `INSERT INTO totals (link, humans) VALUES (?, ?)
-		ON CONFLICT (link) DO UPDATE SET humans = humans + excluded.humans`
 	selectPosition = `SELECT sequence FROM positions WHERE log = ?`
 	movePosition   = `INSERT INTO positions (log, sequence) VALUES (?, ?)
 		ON CONFLICT (log) DO UPDATE SET sequence = max(sequence, excluded.sequence)`
-	selectTextID = `SELECT id FROM texts WHERE text = ?`
-	insertText   = `INSERT INTO texts (text) VALUES (?)`
+	selectOtherLogs = `SELECT count(*) FROM positions WHERE log <> ?`
+	selectTotal     = `SELECT humans FROM totals WHERE link = ?`
 )
 
 // Add implements click.Sink.
 func (s *Clicks) Add(ctx context.Context, b click.Batch) error {
-	var learnt map[string]int64
+	var learnt map[string]columns.Text
 	err := s.db.write(ctx, func(c *sqlite.Conn) error {
 		position, err := readPosition(c, b.Log)
 		if err != nil {
@@ -54,10 +44,19 @@ func (s *Clicks) Add(ctx context.Context, b click.Batch) error {
 		if err != nil {
 			return err
 		}
-		if learnt, err = s.insert(c, events); err != nil {
+		in, err := s.texts.begin(c)
+		if err != nil {
 			return err
 		}
-		if err := addTotals(c, events); err != nil {
+		rows, err := in.rows(events)
+		if err != nil {
+			return err
+		}
+		learnt = in.learnt
+		if err := separate(c, b.Log, rows); err != nil {
+			return err
+		}
+		if err := pack(rows, rows.Order(), false).store(c); err != nil {
 			return err
 		}
 		return sqlitex.Execute(c, movePosition, &sqlitex.ExecOptions{Args: []any{b.Log[:], int64(b.Through)}})
@@ -85,208 +84,131 @@ func readPosition(c *sqlite.Conn, log click.LogID) (position uint64, err error) 
 	return position, err
 }
 
-// insert stores events and gives the IDs of texts that were not in memory.
-func (s *Clicks) insert(c *sqlite.Conn, events []click.Event) (learnt map[string]int64, err error) {
-	in, err := s.texts.begin(c)
-	if err != nil {
-		return nil, err
-	}
-	row, err := c.Prepare(insertClick)
-	if err != nil {
-		return nil, err
-	}
-	current, err := lastBlock(c)
-	if err != nil {
-		return nil, err
-	}
-	for i := range events {
-		if current.clicks >= s.blockSize {
-			if err := current.put(c); err != nil {
-				return nil, err
-			}
-			current = block{id: current.id + 1}
-		}
-		row.BindInt64(blockParam, current.id)
-		id, err := insertEvent(c, row, in, &events[i])
-		if err != nil {
-			return nil, err
-		}
-		current.add(id)
-	}
-	return in.learnt, current.put(c)
-}
-
-// insertEvent stores an event under its ID or the next free one.
-func insertEvent(c *sqlite.Conn, row *sqlite.Stmt, in *interner, e *click.Event) (click.ID, error) {
-	row.BindInt64(2, int64(e.Link))
-	row.BindInt64(3, int64(e.Owner))
-	row.BindInt64(4, int64(e.Kind))
-	row.BindInt64(5, int64(e.Trigger))
-	row.BindInt64(6, int64(e.Visitor))
-	for i, text := range [...]string{
-		e.Country, e.Region, e.City, e.Referrer, e.ReferrerHost, e.Browser, e.OS, e.Device, e.Language,
-		e.UTMSource, e.UTMMedium, e.UTMCampaign, e.UTMTerm, e.UTMContent,
-	} {
-		id, err := in.id(c, text)
-		if err != nil {
-			return 0, err
-		}
-		row.BindInt64(7+i, id)
-	}
-	for id := e.ID; ; id = id.Next() {
-		row.BindInt64(1, int64(id))
-		if err := run(row); err != nil {
-			return 0, err
-		}
-		if c.Changes() == 1 {
-			return id, nil
-		}
-	}
-}
-
-// block is a row of blocks.
-type block struct {
-	id          int64
-	first, last click.ID
-	clicks      int64
-}
-
-// blockSize is how many clicks a block has: few enough for its part of the
-// indexes to stay in memory while it is written, many enough for a search in
-// each block to take no time.
-const blockSize = 1 << 15
-
-func lastBlock(c *sqlite.Conn) (b block, err error) {
-	err = sqlitex.Execute(c, selectBlock, &sqlitex.ExecOptions{
-		ResultFunc: func(s *sqlite.Stmt) error {
-			b = block{
-				id: s.ColumnInt64(0), first: click.ID(s.ColumnInt64(1)), last: click.ID(s.ColumnInt64(2)), clicks: s.ColumnInt64(3),
-			}
-			return nil
-		},
-	})
-	return b, err
-}
-
-func (b *block) add(id click.ID) {
-	if b.clicks == 0 {
-		b.first, b.last = id, id
-	}
-	b.first, b.last = min(b.first, id), max(b.last, id)
-	b.clicks++
-}
-
-func (b *block) put(c *sqlite.Conn) error {
-	if b.clicks == 0 {
+// separate gives clicks that have the ID of another the next free one. Within
+// one log that takes 2²¹ clicks in a millisecond, so only the clicks of other
+// logs are looked at, if there are any.
+func separate(c *sqlite.Conn, log click.LogID, rows *columns.Rows) error {
+	if rows.Len() == 0 {
 		return nil
 	}
-	return sqlitex.Execute(c, putBlock, &sqlitex.ExecOptions{Args: []any{b.id, int64(b.first), int64(b.last), b.clicks}})
-}
-
-func addTotals(c *sqlite.Conn, events []click.Event) error {
-	humans := map[link.ID]int64{}
-	for i := range events {
-		if events[i].Kind == click.Human {
-			humans[events[i].Link]++
-		}
-	}
-	s, err := c.Prepare(addTotal)
+	var others int64
+	err := sqlitex.Execute(c, selectOtherLogs, &sqlitex.ExecOptions{
+		Args:       []any{log[:]},
+		ResultFunc: func(s *sqlite.Stmt) error { others = s.ColumnInt64(0); return nil },
+	})
 	if err != nil {
 		return err
 	}
-	for id, n := range humans {
-		s.BindInt64(1, int64(id))
-		s.BindInt64(2, n)
-		if err := run(s); err != nil {
+	taken := map[click.ID]bool{}
+	if others > 0 {
+		if taken, err = takenIDs(c, rows); err != nil {
 			return err
 		}
+	}
+	for i, id := range rows.IDs {
+		for taken[id] {
+			id = id.Next()
+		}
+		taken[id] = true
+		rows.IDs[i] = id
 	}
 	return nil
 }
 
-// run executes a statement that gives no rows, for other values to be bound
-// after it.
-func run(s *sqlite.Stmt) error {
-	if _, err := s.Step(); err != nil {
-		return err
+// takenIDs gives the IDs of clicks that are stored and have the times of rows.
+func takenIDs(c *sqlite.Conn, rows *columns.Rows) (map[click.ID]bool, error) {
+	taken := map[click.ID]bool{}
+	times := map[int64]bool{}
+	first, last := rows.IDs[0], rows.IDs[0]
+	for _, id := range rows.IDs {
+		first, last = min(first, id), max(last, id)
+		times[id.Time().UnixMilli()] = true
 	}
-	return s.Reset()
-}
-
-// texts remembers the IDs of at most so many texts that are stored.
-type texts struct {
-	mu   sync.Mutex
-	ids  map[string]int64
-	most int
-}
-
-const (
-	keepTexts = 1 << 16
-	// longText is the size, in bytes, from which a text is not remembered.
-	longText = 256
-)
-
-// keep remembers what a transaction learnt, once that is durable: IDs that were
-// rolled back are given to other texts.
-func (t *texts) keep(learnt map[string]int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ids == nil || len(t.ids)+len(learnt) > t.most {
-		t.ids = make(map[string]int64, len(learnt))
-	}
-	maps.Copy(t.ids, learnt)
-}
-
-// interner gives texts their IDs within one transaction.
-type interner struct {
-	known          *texts
-	learnt         map[string]int64
-	search, insert *sqlite.Stmt
-}
-
-func (t *texts) begin(c *sqlite.Conn) (*interner, error) {
-	search, err := c.Prepare(selectTextID)
+	first, end := columns.FirstID(first.Time().UnixMilli()), columns.FirstID(last.Time().UnixMilli()+1)
+	list, err := listParts(c, selectParts, int64(first), int64(end))
 	if err != nil {
 		return nil, err
 	}
-	insert, err := c.Prepare(insertText)
-	return &interner{known: t, learnt: map[string]int64{}, search: search, insert: insert}, err
+	reader, err := newChunks(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		err := reader.each(p, func(chunk *columns.Chunk) error {
+			for i := range chunk.Len() {
+				if id := chunk.ID(i); id >= first && id < end && times[id.Time().UnixMilli()] {
+					taken[id] = true
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return taken, nil
 }
 
-// id gives the ID of a text, which it stores if need be; 0 for the empty text.
-func (in *interner) id(c *sqlite.Conn, text string) (int64, error) {
-	if text == "" {
-		return 0, nil
+// Totals implements click.Reports.
+func (s *Clicks) Totals(ctx context.Context, links []link.ID) (map[link.ID]int64, error) {
+	totals := make(map[link.ID]int64, len(links))
+	if len(links) == 0 {
+		return totals, ctx.Err()
 	}
-	in.known.mu.Lock()
-	id, ok := in.known.ids[text]
-	in.known.mu.Unlock()
-	if ok {
-		return id, nil
-	}
-	if id, ok := in.learnt[text]; ok {
-		return id, nil
-	}
-	in.search.BindText(1, text)
-	found, err := in.search.Step()
-	if err != nil {
-		return 0, err
-	}
-	if found {
-		id = in.search.ColumnInt64(0)
-	}
-	if err := in.search.Reset(); err != nil {
-		return 0, err
-	}
-	if !found {
-		in.insert.BindText(1, text)
-		if err := run(in.insert); err != nil {
-			return 0, err
+	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
+		row, err := c.Prepare(selectTotal)
+		if err != nil {
+			return err
 		}
-		id = c.LastInsertRowID()
+		for _, id := range links {
+			row.BindInt64(1, int64(id))
+			found, err := row.Step()
+			if err != nil {
+				return err
+			}
+			totals[id] = 0
+			if found {
+				totals[id] = row.ColumnInt64(0)
+			}
+			if err := row.Reset(); err != nil {
+				return err
+			}
+		}
+		return addFresh(c, totals)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if len(text) < longText {
-		in.learnt[text] = id
+	return totals, nil
+}
+
+// addFresh adds to totals what is in parts that are not rolled.
+func addFresh(c *sqlite.Conn, totals map[link.ID]int64) error {
+	fresh, err := listParts(c, selectFresh)
+	if err != nil {
+		return err
 	}
-	return id, nil
+	reader, err := newChunks(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range fresh {
+		err := reader.each(p, func(chunk *columns.Chunk) error {
+			chunk.EachLink(func(id link.ID, from, to int) {
+				if _, ok := totals[id]; !ok {
+					return
+				}
+				for i := from; i < to; i++ {
+					if chunk.Class(i).Kind() == click.Human {
+						totals[id]++
+					}
+				}
+			})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -134,7 +134,7 @@ func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
 		return link.Link{}, 0, fault.New(fault.AliasTaken, "Short code '%s' is taken", l.Code)
 	}
 	taken := false
-	err := query(c, countID, func(b *binder) { b.int(int64(l.ID)) }, func(r *columns) bool {
+	err := query(c, countID, func(b *binder) { b.int(int64(l.ID)) }, func(r *cells) bool {
 		taken = r.int() > 0
 		return false
 	})
@@ -193,7 +193,7 @@ func refuseTwin(c *sqlite.Conn, l *link.Link) error {
 	err := query(c, selectTwin, func(b *binder) {
 		bindContent(b, contentKey, l, l.UpdatedAt)
 		b.int(int64(l.ID))
-	}, func(*columns) bool { twin = true; return false })
+	}, func(*cells) bool { twin = true; return false })
 	if err == nil && twin {
 		err = fault.New(fault.AlreadyExists, "Another link of yours has this content_id and destination")
 	}
@@ -230,7 +230,7 @@ func (s *Links) Get(ctx context.Context, k link.Key) (l link.Link, err error) {
 func (s *Links) Route(ctx context.Context, k link.Key) (r link.Route, err error) {
 	found := false
 	err = s.db.read(ctx, func(c *sqlite.Conn) error {
-		return query(c, selectRoute, func(b *binder) { bindKey(b, k) }, func(row *columns) bool {
+		return query(c, selectRoute, func(b *binder) { bindKey(b, k) }, func(row *cells) bool {
 			found = true
 			r = link.Route{
 				ID: link.ID(row.int()), Owner: account.ID(row.int()), Version: row.int(),
@@ -252,7 +252,7 @@ func (s *Links) Changes(ctx context.Context, after int64) (keys []link.Key, mark
 	err = s.db.read(ctx, func(c *sqlite.Conn) error {
 		mark = after
 		if after >= 0 {
-			err := query(c, selectChanges, func(b *binder) { b.int(after) }, func(r *columns) bool {
+			err := query(c, selectChanges, func(b *binder) { b.int(after) }, func(r *cells) bool {
 				mark = r.int()
 				keys = append(keys, link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())})
 				return true
@@ -261,7 +261,7 @@ func (s *Links) Changes(ctx context.Context, after int64) (keys []link.Key, mark
 				return err
 			}
 		}
-		return query(c, lastChange, nil, func(r *columns) bool {
+		return query(c, lastChange, nil, func(r *cells) bool {
 			// A later one came after the look for them; an earlier one says
 			// that the mark is not of this file.
 			if last := r.int(); after < 0 || last < after {
@@ -286,7 +286,7 @@ func linkByKey(c *sqlite.Conn, k link.Key) (link.Link, bool, error) {
 
 func oneLink(c *sqlite.Conn, sql string, bind func(*binder)) (l link.Link, found bool, err error) {
 	var bad error
-	err = query(c, sql, bind, func(r *columns) bool {
+	err = query(c, sql, bind, func(r *cells) bool {
 		l, bad = readLink(r)
 		found = true
 		return false
@@ -297,7 +297,7 @@ func oneLink(c *sqlite.Conn, sql string, bind func(*binder)) (l link.Link, found
 	return l, found && err == nil, err
 }
 
-func readLink(r *columns) (link.Link, error) {
+func readLink(r *cells) (link.Link, error) {
 	l := link.Link{
 		ID:  link.ID(r.int()),
 		Key: link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())}, Owner: account.ID(r.int()),

@@ -17,7 +17,7 @@ func (s *Links) Page(ctx context.Context, q link.Query) ([]link.Link, link.Curso
 	page := make([]link.Link, 0, min(q.Limit, 50)+1)
 	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
 		var bad error
-		err := query(c, sql, bind, func(r *columns) bool {
+		err := query(c, sql, bind, func(r *cells) bool {
 			var l link.Link
 			l, bad = readLink(r)
 			page = append(page, l)

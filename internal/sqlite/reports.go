@@ -4,267 +4,277 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"kurz/internal/account"
 	"kurz/internal/click"
+	"kurz/internal/columns"
 	"kurz/internal/link"
 )
 
 const (
-	selectClicks = `SELECT ` + clickColumns + ` FROM clicks `
-	ofLink       = `INDEXED BY clicks_link WHERE id >= ?1 AND id < ?2 AND block = ?3 AND link = ?4`
-	ofOwner      = `INDEXED BY clicks_owner WHERE id >= ?1 AND id < ?2 AND block = ?3 AND owner = ?4 AND owner <> 0`
-	ofAll        = `WHERE id >= ?1 AND id < ?2`
-	newestFirst  = ` ORDER BY id DESC`
-
-	selectBlocks = `SELECT id, first_id, last_id FROM blocks WHERE last_id >= ?1 AND first_id < ?2 ORDER BY last_id DESC`
-	selectTotal  = `SELECT humans FROM totals WHERE link = ?`
-	selectText   = `SELECT text FROM texts WHERE id = ?`
+	selectRolled  = `SELECT rolled FROM totals WHERE link = ?`
+	selectHorizon = `SELECT value FROM facts WHERE name = 'horizon'`
 )
 
 // Report implements click.Reports.
-func (s *Clicks) Report(ctx context.Context, q click.Query) (click.Report, error) {
-	tally := click.NewTally(q)
-	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
-		r, err := newReader(c, q.Subject, firstID(q.From), firstID(q.To), "")
+func (s *Clicks) Report(ctx context.Context, q click.Query) (report click.Report, err error) {
+	err = s.db.scan(ctx, func(c *sqlite.Conn) error {
+		texts, err := lookUp(c, columns.NamesIn(&q))
 		if err != nil {
 			return err
 		}
-		for _, b := range r.blocks {
-			if err := r.read(b, func(e *click.Event) bool { tally.Add(e); return true }); err != nil {
-				return err
-			}
+		names, err := newNames(c)
+		if err != nil {
+			return err
 		}
-		return nil
+		counter := columns.NewCounter(q, texts)
+		if err := count(c, &q, counter); err != nil {
+			return err
+		}
+		report, err = counter.Report(names.all)
+		return err
 	})
+	return report, err
+}
+
+// count counts what a query asks for: from rollups as far as they go, else from
+// single clicks.
+func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) error {
+	r, err := newReader(c, q)
 	if err != nil {
-		return click.Report{}, err
+		return err
 	}
-	return tally.Report(), nil
-}
-
-// Events implements click.Reports.
-func (s *Clicks) Events(ctx context.Context, q click.Query, before click.ID, limit int) ([]click.Event, click.ID, error) {
-	end := firstID(q.To)
-	if before != 0 {
-		end = min(end, before)
-	}
-	var page newest
-	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
-		r, err := newReader(c, q.Subject, firstID(q.From), end, newestFirst)
-		if err != nil {
+	plain := counter.Plain() && (q.Link == 0 || q.Owner == 0)
+	rolled := plain
+	if plain && q.Link != 0 {
+		if rolled, err = isRolled(c, q.Link); err != nil {
 			return err
 		}
-		page.limit = limit + 1
-		for _, b := range r.blocks {
-			// Those that follow end earlier still.
-			if page.full() && b.last < page.oldest() {
-				break
-			}
-			if err := r.read(b, func(e *click.Event) bool { return !q.Selects(e) || page.add(e) }); err != nil {
-				return err
-			}
-			page.merge()
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case page.full():
-		return page.events[:limit], page.events[limit-1].ID, nil
 	}
-	return page.events, 0, nil
-}
-
-// newest gathers the newest events of runs that each come newest first.
-type newest struct {
-	limit  int
-	events []click.Event // newest first
-	run    []click.Event
-}
-
-func (n *newest) full() bool       { return len(n.events) == n.limit }
-func (n *newest) oldest() click.ID { return n.events[len(n.events)-1].ID }
-
-// add takes the next event of a run and reports whether later ones matter.
-func (n *newest) add(e *click.Event) bool {
-	if n.full() && e.ID < n.oldest() {
-		return false
+	horizon, err := readHorizon(c)
+	if err != nil {
+		return err
 	}
-	n.run = append(n.run, *e)
-	return len(n.run) < n.limit
-}
-
-// merge ends a run.
-func (n *newest) merge() {
-	n.events = append(n.events, n.run...)
-	n.run = n.run[:0]
-	slices.SortFunc(n.events, func(a, b click.Event) int { return cmp.Compare(b.ID, a.ID) })
-	n.events = n.events[:min(len(n.events), n.limit)]
-}
-
-// Totals implements click.Reports.
-func (s *Clicks) Totals(ctx context.Context, links []link.ID) (map[link.ID]int64, error) {
-	totals := make(map[link.ID]int64, len(links))
-	err := s.db.read(ctx, func(c *sqlite.Conn) error {
-		row, err := c.Prepare(selectTotal)
-		if err != nil {
-			return err
+	e := newEdges(counter, horizon)
+	for _, p := range r.parts {
+		spans := [][2]click.ID{{r.first, r.end}}
+		if rolled && p.rolled {
+			spans = e.spans(r.first, r.end)
 		}
-		for _, id := range links {
-			row.BindInt64(1, int64(id))
-			found, err := row.Step()
+		for _, span := range spans {
+			err := r.read(p, span[0], span[1], func(chunk *columns.Chunk, from, to int) {
+				counter.AddChunk(chunk, from, to, span[0], span[1])
+			})
 			if err != nil {
 				return err
 			}
-			if found {
-				totals[id] = row.ColumnInt64(0)
-			}
-			if err := row.Reset(); err != nil {
-				return err
-			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	return totals, nil
-}
-
-// firstID gives the lowest ID that a click at t or later can have.
-func firstID(t time.Time) click.ID {
-	if up := t.Truncate(time.Millisecond); up.Before(t) {
-		t = up.Add(time.Millisecond)
-	}
-	// Milliseconds have 42 bits in an ID.
-	t = time.UnixMilli(min(max(t.UnixMilli(), 0), 1<<42-1))
-	return click.NewID(t, 0)
-}
-
-// reader reads the clicks of a subject with first ≤ ID < end, block by block.
-type reader struct {
-	subject    int64 // 0: everybody
-	first, end click.ID
-	row        *sqlite.Stmt
-	names      *names
-	// blocks may hold such clicks, those that end last first. For everybody
-	// the one block is everything.
-	blocks []block
-}
-
-func newReader(c *sqlite.Conn, of click.Subject, first, end click.ID, order string) (r *reader, err error) {
-	r = &reader{first: first, end: end}
-	sql := selectClicks + ofAll
 	switch {
-	case of.Link != 0:
-		sql, r.subject = selectClicks+ofLink, int64(of.Link)
-	case of.Owner != 0:
-		sql, r.subject = selectClicks+ofOwner, int64(of.Owner)
-	}
-	if r.row, err = c.Prepare(sql + order); err != nil {
-		return nil, err
-	}
-	if r.names, err = newNames(c); err != nil {
-		return nil, err
-	}
-	if r.subject == 0 {
-		r.blocks = []block{{first: first, last: end}}
-		return r, nil
-	}
-	err = sqlitex.Execute(c, selectBlocks, &sqlitex.ExecOptions{
-		Args: []any{int64(first), int64(end)},
-		ResultFunc: func(s *sqlite.Stmt) error {
-			r.blocks = append(r.blocks, block{
-				id: s.ColumnInt64(0), first: click.ID(s.ColumnInt64(1)), last: click.ID(s.ColumnInt64(2)),
-			})
-			return nil
-		},
-	})
-	return r, err
-}
-
-// read calls each with the clicks of one block, until it returns false. The
-// event is overwritten by the next; its strings stay.
-func (r *reader) read(b block, each func(*click.Event) bool) (err error) {
-	defer func() {
-		if failed := r.row.Reset(); err == nil {
-			err = failed
-		}
-	}()
-	r.row.BindInt64(1, int64(r.first))
-	r.row.BindInt64(2, int64(r.end))
-	if r.subject != 0 {
-		r.row.BindInt64(3, b.id)
-		r.row.BindInt64(4, r.subject)
-	}
-	var e click.Event
-	for {
-		found, err := r.row.Step()
-		if err != nil || !found {
-			return err
-		}
-		if err := readEvent(r.row, r.names, &e); err != nil {
-			return err
-		}
-		if !each(&e) {
-			return nil
-		}
-	}
-}
-
-func readEvent(row *sqlite.Stmt, names *names, e *click.Event) error {
-	e.ID = click.ID(row.ColumnInt64(0))
-	e.Time = e.ID.Time()
-	e.Link = link.ID(row.ColumnInt64(1))
-	e.Owner = account.ID(row.ColumnInt64(2))
-	e.Kind = click.Kind(row.ColumnInt64(3))
-	e.Trigger = click.Trigger(row.ColumnInt64(4))
-	e.Visitor = uint64(row.ColumnInt64(5))
-	for i, text := range [...]*string{
-		&e.Country, &e.Region, &e.City, &e.Referrer, &e.ReferrerHost, &e.Browser, &e.OS, &e.Device, &e.Language,
-		&e.UTMSource, &e.UTMMedium, &e.UTMCampaign, &e.UTMTerm, &e.UTMContent,
-	} {
-		var err error
-		if *text, err = names.of(row.ColumnInt64(6 + i)); err != nil {
-			return err
-		}
+	case rolled:
+		return counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, true, e.first, e.end)
+	case plain && horizon > 0: // what is gone of a link that has no rollups else
+		return counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, false, e.first, e.end)
 	}
 	return nil
 }
 
-// names gives back texts by their IDs, each read once.
-type names struct {
-	row   *sqlite.Stmt
-	known map[int64]string
+func subjectOf(q *click.Query) columns.Subject {
+	switch {
+	case q.Link != 0:
+		return columns.Subject{Kind: columns.Link, ID: int64(q.Link)}
+	case q.Owner != 0:
+		return columns.Subject{Kind: columns.Owner, ID: int64(q.Owner)}
+	}
+	return columns.Subject{}
 }
 
-func newNames(c *sqlite.Conn) (*names, error) {
-	row, err := c.Prepare(selectText)
-	return &names{row: row, known: map[int64]string{0: ""}}, err
+func isRolled(c *sqlite.Conn, id link.ID) (rolled bool, err error) {
+	err = sqlitex.Execute(c, selectRolled, &sqlitex.ExecOptions{
+		Args:       []any{int64(id)},
+		ResultFunc: func(s *sqlite.Stmt) error { rolled = s.ColumnInt64(0) != 0; return nil },
+	})
+	return rolled, err
 }
 
-func (n *names) of(id int64) (string, error) {
-	if id == 0 {
-		return "", nil
+func readHorizon(c *sqlite.Conn) (ms int64, err error) {
+	err = sqlitex.Execute(c, selectHorizon, &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error { ms = s.ColumnInt64(0); return nil },
+	})
+	return ms, err
+}
+
+// edges divides a query's time between rollups, which have whole slots, and
+// single clicks. Where these are gone, a slot belongs to the time that it
+// begins in.
+type edges struct {
+	first, end   int64 // slots from rollups
+	begins, ends bool  // whether single clicks come before and after them
+}
+
+func newEdges(counter *columns.Counter, horizon int64) edges {
+	var e edges
+	e.first, e.end, e.begins, e.ends = counter.Aligned()
+	gone := columns.SlotOf(horizon)
+	if e.ends && e.end < gone {
+		e.end, e.ends = e.end+1, false
 	}
-	text, ok := n.known[id]
-	if ok {
-		return text, nil
+	if e.begins && e.first-1 < gone {
+		e.begins = false
 	}
-	n.row.BindInt64(1, id)
-	found, err := n.row.Step()
-	if err != nil {
-		return "", err
+	return e
+}
+
+// spans gives what single clicks are counted for, of a time from first up to,
+// but without, end.
+func (e *edges) spans(first, end click.ID) (list [][2]click.ID) {
+	low, high := columns.FirstID(e.first*columns.SlotLength), columns.FirstID(e.end*columns.SlotLength)
+	if low >= high && e.begins && e.ends {
+		return [][2]click.ID{{first, end}}
 	}
-	if found {
-		text = n.row.ColumnText(0)
+	if e.begins {
+		list = append(list, [2]click.ID{first, low})
 	}
-	n.known[id] = text
-	return text, n.row.Reset()
+	if e.ends {
+		list = append(list, [2]click.ID{high, end})
+	}
+	return list
+}
+
+// Events implements click.Reports.
+func (s *Clicks) Events(ctx context.Context, q click.Query, before click.ID, limit int) ([]click.Event, click.ID, error) {
+	var events []click.Event
+	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
+		texts, err := lookUp(c, columns.NamesIn(&q))
+		if err != nil {
+			return err
+		}
+		r, err := newReader(c, &q)
+		if err != nil {
+			return err
+		}
+		if before != 0 {
+			r.end = min(r.end, before)
+		}
+		page := newest{limit: limit + 1}
+		if err := page.gather(r, columns.NewFilter(&q, texts)); err != nil {
+			return err
+		}
+		names, err := newNames(c)
+		if err != nil {
+			return err
+		}
+		events, err = page.events(names)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(events) > limit:
+		return events[:limit], events[limit-1].ID, nil
+	}
+	return events, 0, nil
+}
+
+// newest gathers the newest clicks, limit of them.
+type newest struct {
+	limit int
+	rows  columns.Rows
+	order []int32  // newest first, once sorted
+	least click.ID // once there are enough, older ones do not matter
+}
+
+func (n *newest) gather(r *reader, filter *columns.Filter) error {
+	var selected []int32
+	for _, p := range r.parts {
+		// Those that follow end earlier still.
+		if n.least != 0 && p.last < n.least {
+			break
+		}
+		err := r.read(p, r.first, r.end, func(chunk *columns.Chunk, from, to int) {
+			selected = filter.Select(selected[:0], chunk, from, to, max(r.first, n.least), r.end)
+			for _, i := range selected {
+				n.order = append(n.order, int32(n.rows.Len()))
+				chunk.Append(&n.rows, int(i), int(i)+1)
+			}
+			if len(n.order) > 4*n.limit {
+				n.cut()
+			}
+		})
+		if err != nil {
+			return err
+		}
+		n.cut()
+	}
+	return nil
+}
+
+// cut leaves out what is not among the newest.
+func (n *newest) cut() {
+	slices.SortFunc(n.order, func(a, b int32) int { return cmp.Compare(n.rows.IDs[b], n.rows.IDs[a]) })
+	if len(n.order) < n.limit {
+		return
+	}
+	n.order = n.order[:n.limit]
+	n.least = n.rows.IDs[n.order[n.limit-1]]
+}
+
+func (n *newest) events(names *names) ([]click.Event, error) {
+	events := make([]click.Event, 0, len(n.order))
+	for _, i := range n.order {
+		e := n.rows.Event(int(i))
+		for column, text := range columns.Texts(&e) {
+			var err error
+			if *text, err = names.of(n.rows.Texts[column][i]); err != nil {
+				return nil, err
+			}
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// reader reads the chunks that a query may ask for.
+type reader struct {
+	link       link.ID // 0: all
+	first, end click.ID
+	parts      []*part // those that end last first
+	chunks     *chunks
+}
+
+func newReader(c *sqlite.Conn, q *click.Query) (r *reader, err error) {
+	r = &reader{link: q.Link}
+	r.first, r.end = columns.Span(q)
+	if r.parts, err = listParts(c, selectParts, int64(r.first), int64(r.end)); err != nil {
+		return nil, err
+	}
+	r.chunks, err = newChunks(c)
+	return r, err
+}
+
+// read calls each with the clicks of a part, unless none of them has an ID from
+// first up to, but without, end.
+func (r *reader) read(p *part, first, end click.ID, each func(c *columns.Chunk, from, to int)) error {
+	if !p.overlaps(first, end) || first >= end {
+		return nil
+	}
+	if r.link == 0 {
+		return r.chunks.each(p, func(c *columns.Chunk) error {
+			each(c, 0, c.Len())
+			return nil
+		})
+	}
+	from, to := p.chunksOf(r.link)
+	for place := from; place < to; place++ {
+		c, err := r.chunks.open(p, place)
+		if err != nil {
+			return err
+		}
+		if from, to := c.Find(r.link); from < to {
+			each(c, from, to)
+		}
+	}
+	return nil
 }

@@ -41,17 +41,17 @@ func (b *binder) time(t time.Time) {
 	}
 }
 
-// columns reads the columns of a row one after the other.
-type columns struct {
+// cells reads the columns of a row one after the other.
+type cells struct {
 	s *sqlite.Stmt
 	n int
 }
 
-func (r *columns) text() string { r.n++; return r.s.ColumnText(r.n - 1) }
-func (r *columns) int() int64   { r.n++; return r.s.ColumnInt64(r.n - 1) }
-func (r *columns) bool() bool   { return r.int() != 0 }
+func (r *cells) text() string { r.n++; return r.s.ColumnText(r.n - 1) }
+func (r *cells) int() int64   { r.n++; return r.s.ColumnInt64(r.n - 1) }
+func (r *cells) bool() bool   { return r.int() != 0 }
 
-func (r *columns) time() time.Time {
+func (r *cells) time() time.Time {
 	r.n++
 	if r.s.ColumnIsNull(r.n - 1) {
 		return time.Time{}
@@ -59,14 +59,14 @@ func (r *columns) time() time.Time {
 	return time.UnixMilli(r.s.ColumnInt64(r.n - 1)).UTC()
 }
 
-func (r *columns) blob(into []byte) {
+func (r *cells) blob(into []byte) {
 	r.n++
 	r.s.ColumnBytes(r.n-1, into)
 }
 
 // query runs a statement, which the connection keeps prepared, and calls row
 // for each row until it returns false.
-func query(c *sqlite.Conn, sql string, bind func(*binder), row func(*columns) bool) error {
+func query(c *sqlite.Conn, sql string, bind func(*binder), row func(*cells) bool) error {
 	s, err := c.Prepare(sql)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func query(c *sqlite.Conn, sql string, bind func(*binder), row func(*columns) bo
 	}
 	for {
 		more, err := s.Step()
-		if err != nil || !more || !row(&columns{s: s}) {
+		if err != nil || !more || !row(&cells{s: s}) {
 			// A statement left in its middle would hold on to its snapshot.
 			return errors.Join(err, s.Reset())
 		}

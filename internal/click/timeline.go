@@ -1,0 +1,89 @@
+package click
+
+import (
+	"slices"
+	"time"
+)
+
+// Timeline counts clicks by the hours, days and intervals of a query's zone. It
+// follows the wall clocks, whatever its offsets do. It is not safe for
+// concurrent use.
+type Timeline struct {
+	from, to time.Time
+	cal      calendar
+	hours    map[int64]*hourCount // by start, in Unix seconds
+	hour     *hourCount           // the last one used: clicks come nearly in order
+}
+
+// hourCount counts the clicks of one hour of the zone. Every hour lies within
+// one bucket of the series.
+type hourCount struct {
+	span
+	clicks int64
+	bucket int64
+}
+
+// NewTimeline begins the timeline of a report for q, whose Zone is UTC where it
+// is nil.
+func NewTimeline(q Query) *Timeline {
+	if q.Zone == nil {
+		q.Zone = time.UTC
+	}
+	return &Timeline{
+		from: q.From, to: q.To, cal: calendar{zone: q.Zone, interval: q.Interval},
+		hours: map[int64]*hourCount{}, hour: &hourCount{},
+	}
+}
+
+// Add counts n clicks at a time, in Unix seconds, and gives the bucket of the
+// series that it is in, by a number that is its own.
+func (t *Timeline) Add(at, n int64) (bucket int64) {
+	h := t.hourOf(at)
+	h.clicks += n
+	return h.bucket
+}
+
+func (t *Timeline) hourOf(at int64) *hourCount {
+	if t.hour.has(at) {
+		return t.hour
+	}
+	s := t.cal.hour(at)
+	h := t.hours[s.start]
+	if h == nil {
+		h = &hourCount{span: s, bucket: t.cal.bucket(at)}
+		t.hours[s.start] = h
+	}
+	t.hour = h
+	return h
+}
+
+// Tell fills the series, the hours and the days of a report. visitors gives the
+// number of different visitors of a bucket.
+func (t *Timeline) Tell(r *Report, visitors func(bucket int64) int64) {
+	clicks := map[int64]int64{}
+	for key := range t.cal.buckets(t.from, t.to) {
+		clicks[key] = 0
+	}
+	days := map[int64]int64{}
+	r.ByHour, r.ByDay = nil, nil
+	for start, h := range t.hours {
+		if h.clicks == 0 {
+			continue
+		}
+		clicks[h.bucket] += h.clicks
+		days[t.cal.day(start)] += h.clicks
+		r.ByHour = append(r.ByHour, Bucket{Start: t.cal.at(start), Clicks: h.clicks})
+	}
+	for day, n := range days {
+		r.ByDay = append(r.ByDay, Bucket{Start: t.cal.at(t.cal.dayStart(day)), Clicks: n})
+	}
+	r.Series = make([]Bucket, 0, len(clicks))
+	for key, n := range clicks {
+		r.Series = append(r.Series, Bucket{
+			Start: t.cal.at(t.cal.start(key)), Clicks: n, UniqueVisitors: visitors(key),
+		})
+	}
+	for _, list := range [][]Bucket{r.Series, r.ByHour, r.ByDay} {
+		slices.SortFunc(list, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
+	}
+}

@@ -1,0 +1,123 @@
+package columns
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// widest is the most bits of a number that is packed; wider ones take whole
+// words.
+const widest = 56
+
+// widthOf gives the bits that numbers up to most are packed in.
+func widthOf(most uint64) int {
+	if w := bits.Len64(most); w <= widest {
+		return w
+	}
+	return 64
+}
+
+// padding is what must stand after packed numbers, so that the last one can be
+// read as a word.
+const padding = 8
+
+// appendPacked appends n numbers of a width, lowest bits first.
+func appendPacked(dst []byte, width, n int, at func(i int) uint64) []byte {
+	switch width {
+	case 0:
+		return dst
+	case 64:
+		for i := range n {
+			dst = binary.LittleEndian.AppendUint64(dst, at(i))
+		}
+		return dst
+	}
+	var word uint64
+	used := 0
+	for i := range n {
+		v := at(i)
+		word |= v << used
+		if used += width; used >= 64 {
+			dst = binary.LittleEndian.AppendUint64(dst, word)
+			used -= 64
+			word = v >> (width - used)
+		}
+	}
+	for ; used > 0; used -= 8 {
+		dst = append(dst, byte(word))
+		word >>= 8
+	}
+	return dst
+}
+
+// packedLen gives the bytes that n packed numbers take.
+func packedLen(width, n int) int { return (width*n + 7) / 8 }
+
+// packed are numbers that appendPacked wrote, with padding after them.
+type packed struct {
+	b     []byte
+	width int
+}
+
+func (p packed) at(i int) uint64 {
+	switch p.width {
+	case 0:
+		return 0
+	case 64:
+		return binary.LittleEndian.Uint64(p.b[8*i:])
+	}
+	bit := i * p.width
+	return binary.LittleEndian.Uint64(p.b[bit>>3:]) >> (bit & 7) & (1<<p.width - 1)
+}
+
+// reader reads what was appended; after an error it gives zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) uvarint() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		v := r.b[0]
+		r.b = r.b[1:]
+		return uint64(v)
+	}
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// number reads a number of at most limit.
+func (r *reader) number(limit int) int {
+	v := r.uvarint()
+	if v > uint64(limit) {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
+
+// take reads n bytes.
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.b) {
+		r.fail()
+		return nil
+	}
+	b := r.b[:n:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) fail() { r.b, r.bad = nil, true }
+
+// err tells whether all was read, and nothing else.
+func (r *reader) err() error {
+	if r.bad || len(r.b) > 0 {
+		return ErrDamaged
+	}
+	return nil
+}

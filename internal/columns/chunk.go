@@ -1,0 +1,333 @@
+package columns
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+
+	"kurz/internal/account"
+	"kurz/internal/click"
+	"kurz/internal/link"
+)
+
+// ChunkRows is the most clicks of a chunk: few enough for one link's to be read
+// at once, many enough for numbers of texts to be worth a dictionary.
+const ChunkRows = 1 << placeBits
+
+// placeBits are enough for every place in a chunk's dictionary.
+const placeBits = 11
+
+// A chunk is, one after the other: the version, the number of clicks, and the
+// columns, each with its length before it. The links, which are sorted, are
+// runs: how many, then of each the distance from the one before and the length.
+// IDs and visitors are packed numbers above their least: that, the width, the
+// numbers. All other columns have a dictionary: its length, sorted distances,
+// the width of a place in it, places.
+const chunkVersion = 1
+
+const (
+	linkColumn = iota
+	idColumn
+	visitorColumn
+	ownerColumn
+	classColumn
+	textColumns
+	columnCount = textColumns + TextCount
+)
+
+// Encode appends to dst the chunk of some rows, at most ChunkRows, which are in
+// the order of Rows.Order.
+func Encode(dst []byte, r *Rows, rows []int32) []byte {
+	n := len(rows)
+	dst = append(dst, chunkVersion)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	var b []byte
+	column := func() {
+		dst = binary.AppendUvarint(dst, uint64(len(b)))
+		dst = append(dst, b...)
+		b = b[:0]
+	}
+	b = appendRuns(b, n, func(i int) link.ID { return r.Links[rows[i]] })
+	column()
+	b = appendAbove(b, n, func(i int) uint64 { return uint64(r.IDs[rows[i]]) })
+	column()
+	b = appendAbove(b, n, func(i int) uint64 { return r.Visitors[rows[i]] })
+	column()
+	var d dictionary
+	b = d.append(b, n, func(i int) uint64 { return uint64(r.Owners[rows[i]]) })
+	column()
+	b = d.append(b, n, func(i int) uint64 { return uint64(r.Classes[rows[i]]) })
+	column()
+	for _, texts := range r.Texts {
+		b = d.append(b, n, func(i int) uint64 { return uint64(texts[rows[i]]) })
+		column()
+	}
+	return append(dst, make([]byte, padding)...)
+}
+
+func appendRuns(dst []byte, n int, at func(i int) link.ID) []byte {
+	runs := 0
+	for i := range n {
+		if i == 0 || at(i) != at(i-1) {
+			runs++
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(runs))
+	before := link.ID(0)
+	for i := 0; i < n; {
+		id, from := at(i), i
+		for i < n && at(i) == id {
+			i++
+		}
+		dst = binary.AppendUvarint(dst, uint64(id)-uint64(before))
+		dst = binary.AppendUvarint(dst, uint64(i-from))
+		before = id
+	}
+	return dst
+}
+
+func appendAbove(dst []byte, n int, at func(i int) uint64) []byte {
+	var least, most uint64
+	for i := range n {
+		v := at(i)
+		if i == 0 || v < least {
+			least = v
+		}
+		most = max(most, v)
+	}
+	width := widthOf(most - least)
+	dst = binary.AppendUvarint(dst, least)
+	dst = append(dst, byte(width))
+	return appendPacked(dst, width, n, func(i int) uint64 { return at(i) - least })
+}
+
+// dictionary is scratch space for columns that have one.
+type dictionary struct {
+	places map[uint64]uint16
+	values []uint64
+}
+
+func (d *dictionary) append(dst []byte, n int, at func(i int) uint64) []byte {
+	if d.places == nil {
+		d.places = map[uint64]uint16{}
+	}
+	clear(d.places)
+	d.values = d.values[:0]
+	for i := range n {
+		v := at(i)
+		if i > 0 && v == at(i-1) {
+			continue
+		}
+		if _, ok := d.places[v]; !ok {
+			d.places[v] = 0
+			d.values = append(d.values, v)
+		}
+	}
+	slices.Sort(d.values)
+	dst = binary.AppendUvarint(dst, uint64(len(d.values)))
+	before := uint64(0)
+	for place, v := range d.values {
+		d.places[v] = uint16(place)
+		dst = binary.AppendUvarint(dst, v-before)
+		before = v
+	}
+	width := 0
+	if len(d.values) > 1 {
+		width = widthOf(uint64(len(d.values) - 1))
+	}
+	dst = append(dst, byte(width))
+	if width == 0 {
+		return dst
+	}
+	var value uint64
+	var place uint64
+	return appendPacked(dst, width, n, func(i int) uint64 {
+		if v := at(i); i == 0 || v != value {
+			value, place = v, uint64(d.places[v])
+		}
+		return place
+	})
+}
+
+// Chunk gives access to the columns of a chunk. It is for one goroutine.
+type Chunk struct {
+	rows     int
+	links    []link.ID // of the runs
+	starts   []int     // of the runs, and at last rows
+	ids      above
+	visitors above
+	columns  [columnCount]coded // from ownerColumn on
+}
+
+// above are numbers above their least.
+type above struct {
+	least uint64
+	packed
+}
+
+func (a *above) at(i int) uint64 { return a.least + a.packed.at(i) }
+
+// coded is a column with a dictionary, which has room for every place that the
+// packed numbers can name.
+type coded struct {
+	values []uint64
+	packed
+}
+
+// Open reads the outline of a chunk, which keeps b.
+func (c *Chunk) Open(b []byte) error {
+	if len(b) < 2+padding || b[0] != chunkVersion {
+		return ErrDamaged
+	}
+	whole := reader{b: b[1 : len(b)-padding]}
+	c.rows = whole.number(ChunkRows)
+	at := len(b) - padding - len(whole.b)
+	// Each column is followed by bytes that may be read with its last number.
+	column := func() (reader, []byte) {
+		n := whole.number(len(whole.b))
+		at = len(b) - padding - len(whole.b)
+		whole.take(n)
+		if whole.bad {
+			return reader{bad: true}, nil
+		}
+		return reader{b: b[at : at+n]}, b[at : at+n+padding]
+	}
+	r, _ := column()
+	if !c.openRuns(&r) {
+		return ErrDamaged
+	}
+	for _, a := range []*above{&c.ids, &c.visitors} {
+		r, padded := column()
+		a.least = r.uvarint()
+		a.packed = c.openPacked(&r, padded)
+		if r.err() != nil {
+			return ErrDamaged
+		}
+	}
+	for i := ownerColumn; i < columnCount; i++ {
+		r, padded := column()
+		if !c.columns[i].open(&r) {
+			return ErrDamaged
+		}
+		c.columns[i].packed = c.openPacked(&r, padded)
+		if w := c.columns[i].width; r.err() != nil || w > placeBits || len(c.columns[i].values) > 1<<w {
+			return ErrDamaged
+		}
+		for len(c.columns[i].values) < 1<<c.columns[i].width {
+			c.columns[i].values = append(c.columns[i].values, 0)
+		}
+	}
+	return whole.err()
+}
+
+func (c *Chunk) openRuns(r *reader) bool {
+	c.links, c.starts = c.links[:0], c.starts[:0]
+	start, id := 0, uint64(0)
+	for range r.number(ChunkRows) {
+		id += r.uvarint()
+		c.links, c.starts = append(c.links, link.ID(id)), append(c.starts, start)
+		n := r.number(ChunkRows)
+		if n == 0 {
+			return false
+		}
+		start += n
+	}
+	c.starts = append(c.starts, start)
+	return r.err() == nil && start == c.rows && slices.IsSorted(c.links)
+}
+
+func (c *Chunk) openPacked(r *reader, padded []byte) packed {
+	width := r.take(1)
+	if r.bad {
+		return packed{}
+	}
+	w := int(width[0])
+	if w > widest && w != 64 {
+		r.fail()
+		return packed{}
+	}
+	skip := len(padded) - padding - len(r.b)
+	r.take(packedLen(w, c.rows))
+	return packed{b: padded[skip:], width: w}
+}
+
+func (c *coded) open(r *reader) bool {
+	c.values = c.values[:0]
+	v := uint64(0)
+	for range r.number(ChunkRows) {
+		v += r.uvarint()
+		c.values = append(c.values, v)
+	}
+	if len(c.values) == 0 {
+		c.values = append(c.values, 0)
+	}
+	return !r.bad
+}
+
+// Len gives the number of clicks.
+func (c *Chunk) Len() int { return c.rows }
+
+// Find gives the clicks of a link: from the first number up to, but without,
+// the second.
+func (c *Chunk) Find(id link.ID) (from, to int) {
+	i := sort.Search(len(c.links), func(i int) bool { return c.links[i] >= id })
+	if i == len(c.links) || c.links[i] != id {
+		return 0, 0
+	}
+	return c.starts[i], c.starts[i+1]
+}
+
+// EachLink calls fn with the clicks of each link.
+func (c *Chunk) EachLink(fn func(id link.ID, from, to int)) {
+	for i, id := range c.links {
+		fn(id, c.starts[i], c.starts[i+1])
+	}
+}
+
+// ID gives the ID of a click.
+func (c *Chunk) ID(i int) click.ID { return click.ID(c.ids.at(i)) }
+
+// Class gives the class of a click.
+func (c *Chunk) Class(i int) Class {
+	column := &c.columns[classColumn]
+	return Class(column.values[column.at(i)])
+}
+
+// Append appends to r the clicks from a number up to, but without, another.
+func (c *Chunk) Append(r *Rows, from, to int) {
+	for run := range c.links {
+		for range min(to, c.starts[run+1]) - max(from, c.starts[run]) {
+			r.Links = append(r.Links, c.links[run])
+		}
+	}
+	owners, classes := &c.columns[ownerColumn], &c.columns[classColumn]
+	for i := from; i < to; i++ {
+		r.IDs = append(r.IDs, click.ID(c.ids.at(i)))
+		r.Visitors = append(r.Visitors, c.visitors.at(i))
+		r.Owners = append(r.Owners, account.ID(owners.values[owners.at(i)]))
+		r.Classes = append(r.Classes, Class(classes.values[classes.at(i)]))
+	}
+	for t := range r.Texts {
+		column := &c.columns[textColumns+t]
+		texts := r.Texts[t]
+		if column.width == 0 {
+			for range to - from {
+				texts = append(texts, Text(column.values[0]))
+			}
+		} else {
+			for i := from; i < to; i++ {
+				texts = append(texts, Text(column.values[column.at(i)]))
+			}
+		}
+		r.Texts[t] = texts
+	}
+}
+
+// EachText calls fn with every text that the chunk names.
+func (c *Chunk) EachText(fn func(Text)) {
+	for i := textColumns; i < columnCount; i++ {
+		for _, v := range c.columns[i].values {
+			fn(Text(v))
+		}
+	}
+}

@@ -1,0 +1,166 @@
+// Package columns packs clicks by column and counts reports from them: how a
+// store that has no columns of its own keeps clicks small and reports fast.
+//
+// Clicks are kept in chunks (Encode, Chunk) of up to ChunkRows, sorted by link;
+// texts are numbers of the store's own (Text). What is asked for often is
+// counted in advance: a rollup has the clicks of one subject and day, by quarter
+// of an hour and by dimension (Slots), and their visitors (Visitors); days and
+// months (Total) sum them up. A Counter makes a click.Report of any mixture of
+// chunks and rollups.
+//
+// It guarantees that a report from rollups is the one from single clicks, as
+// far as its bounds are at quarters of an hour, but for the number of visitors
+// above ExactVisitors, which is an estimate; and that no bytes make it panic.
+// It knows no database. Start reading at Rows, Chunk, Slots, Counter.
+package columns
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"kurz/internal/account"
+	"kurz/internal/click"
+	"kurz/internal/link"
+)
+
+// Text is the number under which a store keeps a text; 0 is the empty text.
+type Text uint32
+
+// The texts of a click, in the order of Rows.Texts and Texts.
+const (
+	Country = iota
+	Region
+	City
+	ReferrerHost
+	Browser
+	OS
+	Device
+	Language
+	UTMSource
+	UTMMedium
+	UTMCampaign
+	Referrer
+	UTMTerm
+	UTMContent
+	TextCount
+)
+
+// Texts gives the texts of an event, in that order.
+func Texts(e *click.Event) [TextCount]*string {
+	return [TextCount]*string{
+		&e.Country, &e.Region, &e.City, &e.ReferrerHost, &e.Browser, &e.OS, &e.Device, &e.Language,
+		&e.UTMSource, &e.UTMMedium, &e.UTMCampaign, &e.Referrer, &e.UTMTerm, &e.UTMContent,
+	}
+}
+
+// textOf gives the column of a dimension; ByTrigger has none.
+var textOf = map[click.Dimension]int{
+	click.ByReferrer: ReferrerHost, click.ByCountry: Country, click.ByRegion: Region, click.ByCity: City,
+	click.ByDevice: Device, click.ByBrowser: Browser, click.ByOS: OS, click.ByLanguage: Language,
+	click.BySource: UTMSource, click.ByMedium: UTMMedium, click.ByCampaign: UTMCampaign,
+}
+
+// dimensions is how many dimensions a report has; the last is ByTrigger.
+const dimensions = len(click.Dimensions)
+
+// columnOf is textOf by the place of a dimension in click.Dimensions; -1 is the
+// class, which stands before the texts.
+var columnOf = func() (columns [dimensions]int) {
+	for i, d := range click.Dimensions {
+		column, ok := textOf[d]
+		if !ok {
+			column = -1
+		}
+		columns[i] = column
+	}
+	return columns
+}()
+
+// Class is the kind and the trigger of a click in one byte.
+type Class uint8
+
+// NewClass makes a class.
+func NewClass(k click.Kind, t click.Trigger) Class { return Class(k)&0xf | Class(t)<<4 }
+
+// Kind gives the kind.
+func (c Class) Kind() click.Kind { return click.Kind(c & 0xf) }
+
+// Trigger gives the trigger.
+func (c Class) Trigger() click.Trigger { return click.Trigger(c >> 4) }
+
+// people is 0 for a person's click and 1 for all others: what rollups keep
+// apart.
+func (c Class) people() int {
+	if c.Kind() == click.Human {
+		return 0
+	}
+	return 1
+}
+
+// Rows are clicks by column: the i-th click is the i-th of each.
+type Rows struct {
+	IDs      []click.ID
+	Links    []link.ID
+	Owners   []account.ID
+	Classes  []Class
+	Visitors []uint64
+	Texts    [TextCount][]Text
+}
+
+// Len gives the number of clicks.
+func (r *Rows) Len() int { return len(r.IDs) }
+
+// Add appends a click; its texts are given by their numbers.
+func (r *Rows) Add(e *click.Event, texts [TextCount]Text) {
+	r.IDs = append(r.IDs, e.ID)
+	r.Links = append(r.Links, e.Link)
+	r.Owners = append(r.Owners, e.Owner)
+	r.Classes = append(r.Classes, NewClass(e.Kind, e.Trigger))
+	r.Visitors = append(r.Visitors, e.Visitor)
+	for i := range r.Texts {
+		r.Texts[i] = append(r.Texts[i], texts[i])
+	}
+}
+
+// Event gives a click but for its texts.
+func (r *Rows) Event(i int) click.Event {
+	return click.Event{
+		ID: r.IDs[i], Time: r.IDs[i].Time(), Link: r.Links[i], Owner: r.Owners[i],
+		Kind: r.Classes[i].Kind(), Trigger: r.Classes[i].Trigger(), Visitor: r.Visitors[i],
+	}
+}
+
+// Append appends the rows of another.
+func (r *Rows) Append(o *Rows) {
+	r.IDs = append(r.IDs, o.IDs...)
+	r.Links = append(r.Links, o.Links...)
+	r.Owners = append(r.Owners, o.Owners...)
+	r.Classes = append(r.Classes, o.Classes...)
+	r.Visitors = append(r.Visitors, o.Visitors...)
+	for i := range r.Texts {
+		r.Texts[i] = append(r.Texts[i], o.Texts[i]...)
+	}
+}
+
+// Order gives the numbers of all rows, sorted by link and ID, which is the
+// order of chunks.
+func (r *Rows) Order() []int32 {
+	return r.sorted(func(a, b int32) int {
+		return cmp.Or(cmp.Compare(r.Links[a], r.Links[b]), cmp.Compare(r.IDs[a], r.IDs[b]))
+	})
+}
+
+func (r *Rows) sorted(compare func(a, b int32) int) []int32 {
+	order := make([]int32, r.Len())
+	for i := range order {
+		order[i] = int32(i)
+	}
+	if !slices.IsSortedFunc(order, compare) {
+		slices.SortFunc(order, compare)
+	}
+	return order
+}
+
+// ErrDamaged is the error of bytes that this package did not write.
+var ErrDamaged = errors.New("packed clicks are damaged")

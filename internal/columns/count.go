@@ -1,0 +1,234 @@
+package columns
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"kurz/internal/click"
+)
+
+// Counter makes a report of chunks and rollups. It is for one goroutine.
+type Counter struct {
+	q      click.Query
+	filter *Filter
+	names  Names
+	line   *click.Timeline
+
+	bots     int64
+	last     int64
+	slots    counter // clicks by slot
+	texts    [dimensions]counter
+	visitors Visitors
+	buckets  map[int64]*Visitors // by what Timeline.Add gives
+	bySlot   [][]*Visitors       // the same by slot, a page at a time
+
+	selected []int32
+	places   [ChunkRows]int64
+}
+
+// NewCounter begins a report. names holds those of NamesIn that the store knows.
+func NewCounter(q click.Query, names Names) *Counter {
+	if q.Zone == nil {
+		q.Zone = time.UTC
+	}
+	c := &Counter{q: q, names: names, line: click.NewTimeline(q), buckets: map[int64]*Visitors{}}
+	c.filter = NewFilter(&c.q, names)
+	return c
+}
+
+// Plain reports whether rollups can answer.
+func (c *Counter) Plain() bool { return c.filter.Plain() }
+
+// bucket gives the visitors of the bucket that a slot is in.
+func (c *Counter) bucket(slot int64) *Visitors {
+	page := int(slot >> pageBits)
+	if page >= len(c.bySlot) {
+		c.bySlot = append(c.bySlot, make([][]*Visitors, page+1-len(c.bySlot))...)
+	}
+	if c.bySlot[page] == nil {
+		c.bySlot[page] = make([]*Visitors, 1<<pageBits)
+	}
+	at := &c.bySlot[page][slot&(1<<pageBits-1)]
+	if *at == nil {
+		*at = c.bucketOf(slot)
+	}
+	return *at
+}
+
+func (c *Counter) bucketOf(slot int64) *Visitors {
+	key := c.key(slot)
+	v := c.buckets[key]
+	if v == nil {
+		v = &Visitors{}
+		c.buckets[key] = v
+	}
+	return v
+}
+
+// key names the bucket that a slot is in.
+func (c *Counter) key(slot int64) int64 { return c.line.Add(slot*(SlotLength/1000), 0) }
+
+// AddChunk counts those clicks of a chunk, from one up to, but without,
+// another, that the query asks for and that have an ID from first up to, but
+// without, end.
+func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
+	if !c.filter.open(chunk) {
+		return
+	}
+	c.selected = c.selected[:0]
+	all := c.filter.Plain() && !c.filter.owner
+	for i := from; i < to; i++ {
+		id := chunk.ID(i)
+		if id < first || id >= end || !all && !c.filter.has(chunk, i) {
+			continue
+		}
+		group := chunk.Class(i).people()
+		c.bots += int64(group)
+		if !c.filter.groups[group] {
+			continue
+		}
+		c.selected = append(c.selected, int32(i))
+		ms := millis(id)
+		c.last = max(c.last, ms)
+		slot := SlotOf(ms)
+		c.slots.add(Text(slot), 1)
+		if visitor := chunk.visitors.at(i); visitor != 0 {
+			c.visitors.Add(visitor)
+			c.bucket(slot).Add(visitor)
+		}
+	}
+	if len(c.selected) == 0 {
+		return
+	}
+	for d, column := range columnOf {
+		c.countColumn(&c.texts[d], &chunk.columns[textColumns+column], column < 0)
+	}
+}
+
+// countColumn counts the selected clicks by a column.
+func (c *Counter) countColumn(texts *counter, column *coded, class bool) {
+	text := func(value uint64) Text {
+		if class {
+			return Text(Class(value).Trigger())
+		}
+		return Text(value)
+	}
+	if column.width == 0 {
+		texts.add(text(column.values[0]), int64(len(c.selected)))
+		return
+	}
+	for _, i := range c.selected {
+		c.places[column.at(int(i))]++
+	}
+	for place, value := range column.values {
+		if n := c.places[place]; n > 0 {
+			texts.add(text(value), n)
+			c.places[place] = 0
+		}
+	}
+}
+
+// Report gives what was counted. textOf gives the texts with these numbers;
+// those that are missing are unknown.
+func (c *Counter) Report(textOf func([]Text) (map[Text]string, error)) (click.Report, error) {
+	r := click.Report{
+		From: c.q.From, To: c.q.To, Zone: c.q.Zone, Interval: c.q.Interval,
+		UniqueVisitors: c.visitors.Count(), BotClicks: c.bots,
+		Top: make(map[click.Dimension][]click.Count, dimensions),
+	}
+	if c.last > 0 {
+		r.LastClickedAt = time.UnixMilli(c.last).UTC()
+	}
+	for _, s := range c.slots.take() {
+		r.TotalClicks += s.n
+		c.line.Add(int64(s.text)*(SlotLength/1000), s.n)
+	}
+	c.line.Tell(&r, func(bucket int64) int64 {
+		if v := c.buckets[bucket]; v != nil {
+			return v.Count()
+		}
+		return 0
+	})
+	for d, dimension := range click.Dimensions {
+		list := c.texts[d].take()
+		if dimension == click.ByTrigger {
+			values := map[string]int64{}
+			for _, v := range list {
+				trigger := click.Trigger(v.text)
+				values[trigger.String()] += v.n
+				if trigger == click.ByQR {
+					r.QRScans += v.n
+				}
+			}
+			r.Top[dimension] = click.Top(values, c.q.Top)
+			continue
+		}
+		top, err := c.top(list, emptyName(dimension), textOf)
+		if err != nil {
+			return click.Report{}, err
+		}
+		r.Top[dimension] = top
+	}
+	return r, nil
+}
+
+// called makes a text and the empty one the same, in a list that is sorted by
+// text.
+func called(list []count, id Text) []count {
+	i := slices.IndexFunc(list, func(v count) bool { return v.text == id })
+	if i < 0 {
+		return list
+	}
+	if list[0].text == 0 {
+		list[0].n += list[i].n
+		return slices.Delete(list, i, i+1)
+	}
+	list[i].text = 0
+	return list
+}
+
+// mostTies is how many values with the same number of clicks are looked up to
+// be sorted by name where a list is cut; beyond it they go by number.
+const mostTies = 1 << 12
+
+// top gives the values with the most clicks by name. The empty text and a text
+// that is called as it is are one value.
+func (c *Counter) top(list []count, empty string, textOf func([]Text) (map[Text]string, error)) ([]click.Count, error) {
+	if id := c.names[empty]; id != 0 {
+		list = called(list, id)
+	}
+	slices.SortFunc(list, func(a, b count) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.text, b.text)) })
+	cut := len(list)
+	if n := c.q.Top; n > 0 && len(list) > n {
+		for cut = n; cut < len(list) && list[cut].n == list[n-1].n && cut < n+mostTies; cut++ {
+		}
+	}
+	texts := make([]Text, 0, cut)
+	for _, v := range list[:cut] {
+		if v.text != 0 {
+			texts = append(texts, v.text)
+		}
+	}
+	names, err := textOf(texts)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]int64, cut)
+	for _, v := range list[:cut] {
+		values[cmp.Or(names[v.text], empty)] += v.n
+	}
+	top := click.Top(values, c.q.Top)
+	rest := int64(0)
+	for _, v := range list[cut:] {
+		rest += v.n
+	}
+	switch last := len(top) - 1; {
+	case rest == 0:
+	case last == c.q.Top && top[last].Value == click.Other:
+		top[last].Clicks += rest
+	default:
+		top = append(top, click.Count{Value: click.Other, Clicks: rest})
+	}
+	return top, nil
+}

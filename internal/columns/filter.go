@@ -1,0 +1,149 @@
+package columns
+
+import (
+	"cmp"
+
+	"kurz/internal/click"
+)
+
+// Filter is what a query asks of single clicks, but for the link. It is for one
+// goroutine.
+type Filter struct {
+	q      *click.Query
+	groups [2]bool // whether people and others are asked for
+	owner  bool
+	texts  []textFilter
+}
+
+// textFilter is a click.Filter whose values are numbers.
+type textFilter struct {
+	column int // of Chunk.columns
+	not    bool
+	has    map[uint64]bool
+	places []bool // whether the value at a place of the chunk's dictionary is asked for
+}
+
+// Names are the texts that a query names, by what they are called.
+type Names map[string]Text
+
+// NamesIn gives the texts that a query names, for a store to look up.
+func NamesIn(q *click.Query) []string {
+	names := []string{click.Direct, click.Unknown}
+	for _, f := range q.Filters {
+		names = append(names, f.Values...)
+	}
+	return names
+}
+
+// emptyName gives what the empty text is called in a dimension.
+func emptyName(d click.Dimension) string {
+	if d == click.ByReferrer {
+		return click.Direct
+	}
+	return click.Unknown
+}
+
+// NewFilter makes a Filter. names holds those of NamesIn that the store knows.
+func NewFilter(q *click.Query, names Names) *Filter {
+	f := &Filter{q: q, owner: q.Owner != 0}
+	f.groups = [2]bool{q.Kinds.Has(click.Human), q.Kinds.Has(click.Bot)}
+	for _, filter := range q.Filters {
+		t := textFilter{not: filter.Not, has: map[uint64]bool{}, column: classColumn}
+		if column, ok := textOf[filter.Dimension]; ok {
+			t.column = textColumns + column
+		}
+		for _, value := range filter.Values {
+			if t.column == classColumn {
+				for class := range 256 {
+					if Class(class).Trigger().String() == value {
+						t.has[uint64(class)] = true
+					}
+				}
+				continue
+			}
+			if value == emptyName(filter.Dimension) {
+				t.has[0] = true
+			}
+			if id, ok := names[value]; ok && id != 0 {
+				t.has[uint64(id)] = true
+			}
+		}
+		f.texts = append(f.texts, t)
+	}
+	return f
+}
+
+// Plain reports whether rollups can answer: nothing is asked of clicks but
+// their time and kind.
+func (f *Filter) Plain() bool { return len(f.texts) == 0 }
+
+// open makes the filter ready for a chunk, and reports whether any of its
+// clicks may be asked for.
+func (f *Filter) open(c *Chunk) bool {
+	for i := range f.texts {
+		t := &f.texts[i]
+		column := &c.columns[t.column]
+		t.places = t.places[:0]
+		possible := false
+		for _, v := range column.values {
+			asked := t.has[v] != t.not
+			t.places = append(t.places, asked)
+			possible = possible || asked
+		}
+		if !possible {
+			return false
+		}
+	}
+	return true
+}
+
+// has reports whether a click is asked for, but for its time and kind.
+func (f *Filter) has(c *Chunk, i int) bool {
+	if f.owner {
+		owners := &c.columns[ownerColumn]
+		if owners.values[owners.at(i)] != uint64(f.q.Owner) {
+			return false
+		}
+	}
+	for n := range f.texts {
+		t := &f.texts[n]
+		if !t.places[c.columns[t.column].at(i)] {
+			return false
+		}
+	}
+	return true
+}
+
+// Select appends to dst the numbers of the clicks of a chunk, from one up to,
+// but without, another, that the query asks for and that have an ID from first
+// up to, but without, end.
+func (f *Filter) Select(dst []int32, c *Chunk, from, to int, first, end click.ID) []int32 {
+	if !f.open(c) {
+		return dst
+	}
+	for i := from; i < to; i++ {
+		if id := c.ID(i); id >= first && id < end && f.groups[c.Class(i).people()] && f.has(c, i) {
+			dst = append(dst, int32(i))
+		}
+	}
+	return dst
+}
+
+// FirstID gives the lowest ID that a click at t, in milliseconds since 1970, can
+// have. Times that IDs have no room for are the nearest that they have.
+func FirstID(ms int64) click.ID {
+	const mostMillis = 1<<42 - 1
+	return click.ID(min(max(ms, 0), mostMillis) << idTimeShift)
+}
+
+const idTimeShift = 21
+
+// millis gives the time of an ID, in milliseconds since 1970.
+func millis(id click.ID) int64 { return int64(id) >> idTimeShift }
+
+// Span gives the IDs of a query's time: from the first up to, but without, the
+// second.
+func Span(q *click.Query) (first, end click.ID) {
+	ms := func(n int64, nanos int) int64 { return n + int64(cmp.Compare(nanos, 0)) }
+	return FirstID(ms(q.From.UnixMilli(), q.From.Nanosecond()%1e6)), FirstID(ms(q.To.UnixMilli(), q.To.Nanosecond()%1e6))
+}

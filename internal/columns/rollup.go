@@ -1,0 +1,304 @@
+package columns
+
+import (
+	"cmp"
+	"slices"
+
+	"kurz/internal/account"
+	"kurz/internal/link"
+)
+
+// Kind says whose clicks a rollup has.
+type Kind int
+
+// The kinds of subjects.
+const (
+	Everybody Kind = iota
+	Owner
+	Link
+)
+
+// Subject is whose clicks a rollup has: everybody's, an owner's or a link's.
+type Subject struct {
+	Kind Kind
+	ID   int64 // 0 for everybody
+}
+
+// Keeper keeps rollups.
+type Keeper interface {
+	// Rollup gives what was put last, nil for nothing. It is valid until the next
+	// call.
+	Rollup(s Subject, g Grain, period int64) ([]byte, error)
+	// PutRollup keeps data, which is the caller's again when it returns.
+	PutRollup(s Subject, g Grain, period int64, data []byte) error
+}
+
+// Roller adds clicks to rollups. It is for one goroutine.
+type Roller struct {
+	Keeper
+	texts counter
+	rows  []int32
+	// month is what the days so far add to a month.
+	month struct {
+		Subject
+		number int64
+		Total
+	}
+}
+
+// Add adds clicks to the rollups of everybody, of every owner, and of those
+// links that rolled says yes to.
+func (u *Roller) Add(r *Rows, rolled func(link.ID) bool) error {
+	byID := r.sorted(func(a, b int32) int { return cmp.Compare(r.IDs[a], r.IDs[b]) })
+	if err := u.AddSubject(r, byID, Subject{}); err != nil {
+		return err
+	}
+	byOwner := slices.Clone(byID)
+	slices.SortStableFunc(byOwner, func(a, b int32) int { return cmp.Compare(r.Owners[a], r.Owners[b]) })
+	err := runs(byOwner, func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
+		if owner == 0 {
+			return nil // nobody's
+		}
+		return u.AddSubject(r, rows, Subject{Owner, int64(owner)})
+	})
+	if err != nil {
+		return err
+	}
+	return runs(r.Order(), func(i int32) link.ID { return r.Links[i] }, func(id link.ID, rows []int32) error {
+		if !rolled(id) {
+			return nil
+		}
+		return u.AddSubject(r, rows, Subject{Link, int64(id)})
+	})
+}
+
+// AddSubject adds the clicks of one subject, sorted by ID, to its slots, days
+// and months.
+func (u *Roller) AddSubject(r *Rows, rows []int32, s Subject) error {
+	u.month.Subject = s
+	err := u.days(r, rows, func(day int64, slots *Slots) error {
+		if month := MonthOf(day); month != u.month.number {
+			if err := u.flush(); err != nil {
+				return err
+			}
+			u.month.number = month
+		}
+		u.month.AddSlots(slots)
+		all, err := u.merge(s, day, slots)
+		if err != nil {
+			return err
+		}
+		return u.putDay(s, day, all)
+	})
+	if err != nil {
+		return err
+	}
+	return u.flush()
+}
+
+// AddSlots adds the clicks of links, in the order of Rows.Order, to their slots
+// alone.
+func (u *Roller) AddSlots(r *Rows, rows []int32) error {
+	return runs(rows, func(i int32) link.ID { return r.Links[i] }, func(id link.ID, rows []int32) error {
+		return u.days(r, rows, func(day int64, slots *Slots) error {
+			_, err := u.merge(Subject{Link, int64(id)}, day, slots)
+			return err
+		})
+	})
+}
+
+// Total sums up the slots of a subject, which it has from a source of the same
+// rollups, in days and months.
+func (u *Roller) Total(s Subject, from Source) error {
+	first, last, ok, err := from.Days()
+	if err != nil || !ok {
+		return err
+	}
+	for month := MonthOf(first); month <= MonthOf(last); month++ {
+		var total Total
+		for day := firstDay(month); day < firstDay(month+1); day++ {
+			slots, err := u.slots(s, day)
+			if err != nil {
+				return err
+			}
+			if err := u.putDay(s, day, slots); err != nil {
+				return err
+			}
+			total.AddSlots(slots)
+		}
+		if total.Clicks() == 0 {
+			continue
+		}
+		if err := u.PutRollup(s, Months, month, total.Append(nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slots gives the slots that are kept of a day.
+func (u *Roller) slots(s Subject, day int64) (*Slots, error) {
+	all := &Slots{}
+	counts, err := u.Rollup(s, SlotCounts, day)
+	if err != nil || counts == nil {
+		return all, err
+	}
+	if err := all.MergeCounts(counts); err != nil {
+		return nil, err
+	}
+	visitors, err := u.Rollup(s, SlotVisitors, day)
+	if err != nil || visitors == nil {
+		return all, err
+	}
+	return all, all.MergeVisitors(visitors)
+}
+
+// putDay keeps the total of a day, if it was busy.
+func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
+	var total Total
+	if total.AddSlots(slots); total.Clicks() < BusyDay {
+		return nil
+	}
+	return u.PutRollup(s, Days, day, total.Append(nil))
+}
+
+// merge adds slots to those that are kept, and gives all of them.
+func (u *Roller) merge(s Subject, day int64, slots *Slots) (*Slots, error) {
+	all, err := u.slots(s, day)
+	if err != nil {
+		return nil, err
+	}
+	all.Merge(slots)
+	if err := u.PutRollup(s, SlotCounts, day, all.AppendCounts(nil)); err != nil {
+		return nil, err
+	}
+	return all, u.PutRollup(s, SlotVisitors, day, all.AppendVisitors(nil))
+}
+
+// flush adds the month so far to what is kept of it.
+func (u *Roller) flush() error {
+	m := &u.month
+	defer func() { m.Total = Total{} }()
+	if m.Clicks() == 0 {
+		return nil
+	}
+	kept, err := u.Rollup(m.Subject, Months, m.number)
+	if err == nil && kept != nil {
+		err = m.Merge(kept)
+	}
+	if err != nil {
+		return err
+	}
+	return u.PutRollup(m.Subject, Months, m.number, m.Total.Append(nil))
+}
+
+// runs calls fn with the parts of rows that have the same key.
+func runs[K comparable](rows []int32, key func(int32) K, fn func(K, []int32) error) error {
+	for len(rows) > 0 {
+		k, n := key(rows[0]), 1
+		for n < len(rows) && key(rows[n]) == k {
+			n++
+		}
+		if err := fn(k, rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// days counts the rows of a subject, sorted by ID, and calls fn with each day.
+func (u *Roller) days(r *Rows, rows []int32, fn func(day int64, slots *Slots) error) error {
+	slotOf := func(i int32) int64 { return SlotOf(millis(r.IDs[i])) }
+	return runs(rows, func(i int32) int64 { return DayOf(slotOf(i)) }, func(day int64, rows []int32) error {
+		slots := &Slots{}
+		err := runs(rows, slotOf, func(number int64, rows []int32) error {
+			slots.list = append(slots.list, slot{number: number})
+			s := &slots.list[len(slots.list)-1]
+			for g := range s.counts {
+				u.rows = u.rows[:0]
+				for _, i := range rows {
+					if r.Classes[i].people() == g {
+						u.rows = append(u.rows, i)
+					}
+				}
+				u.group(r, u.rows, &s.counts[g])
+				s.visitors[g] = visitorsOf(r, u.rows)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return fn(day, slots)
+	})
+}
+
+// group counts rows, sorted by ID, into an empty group.
+func (u *Roller) group(r *Rows, rows []int32, g *Group) {
+	if len(rows) == 0 {
+		return
+	}
+	g.Clicks = int64(len(rows))
+	g.Last = millis(r.IDs[rows[len(rows)-1]])
+	for d, column := range columnOf {
+		for _, i := range rows {
+			text := Text(r.Classes[i].Trigger())
+			if column >= 0 {
+				text = r.Texts[column][i]
+			}
+			u.texts.add(text, 1)
+		}
+		g.values[d] = u.texts.take()
+	}
+}
+
+func visitorsOf(r *Rows, rows []int32) []uint64 {
+	var list []uint64
+	for _, i := range rows {
+		if v := r.Visitors[i]; v != 0 {
+			list = append(list, v)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// counter counts texts. The zero counter has none.
+type counter struct {
+	pages   [][]int64 // by text, a page at a time
+	touched []Text    // those with a count
+}
+
+const pageBits = 8
+
+func (c *counter) add(t Text, n int64) {
+	page := int(t >> pageBits)
+	if page >= len(c.pages) {
+		c.pages = append(c.pages, make([][]int64, page+1-len(c.pages))...)
+	}
+	if c.pages[page] == nil {
+		c.pages[page] = make([]int64, 1<<pageBits)
+	}
+	at := &c.pages[page][t&(1<<pageBits-1)]
+	if *at == 0 {
+		c.touched = append(c.touched, t)
+	}
+	*at += n
+}
+
+// take gives what was counted, sorted by text, and begins anew.
+func (c *counter) take() []count {
+	if len(c.touched) == 0 {
+		return nil
+	}
+	slices.Sort(c.touched)
+	list := make([]count, len(c.touched))
+	for i, t := range c.touched {
+		at := &c.pages[t>>pageBits][t&(1<<pageBits-1)]
+		list[i] = count{t, *at}
+		*at = 0
+	}
+	c.touched = c.touched[:0]
+	return list
+}

@@ -1,0 +1,268 @@
+package columns
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Grain is a form in which rollups are kept.
+type Grain int
+
+// The grains. A period is a day, counted from 1970-01-01 UTC, or for Months a
+// month, counted from January 1970.
+const (
+	SlotCounts   Grain = iota // Slots.AppendCounts
+	SlotVisitors              // Slots.AppendVisitors
+	Days                      // Total of a day with at least BusyDay clicks
+	Months                    // Total
+)
+
+// BusyDay is from how many clicks on a day has a Total of its own.
+const BusyDay = 256
+
+// Source gives the rollups of one subject.
+type Source interface {
+	// Days gives the first and the last day with a rollup; ok is false where
+	// there is none.
+	Days() (first, last int64, ok bool, err error)
+	// Rollups calls each with the rollups of a grain, from one period up to and
+	// with another, in their order. each does not keep data.
+	Rollups(g Grain, first, last int64, each func(period int64, data []byte) error) error
+}
+
+// MonthOf gives the month of a day.
+func MonthOf(day int64) int64 {
+	t := time.Unix(day*86400, 0).UTC()
+	return int64(t.Year()-1970)*12 + int64(t.Month()-time.January)
+}
+
+// firstDay gives the first day of a month.
+func firstDay(month int64) int64 {
+	return time.Date(1970, time.January+time.Month(month), 1, 0, 0, 0, 0, time.UTC).Unix() / 86400
+}
+
+// need is what a report still wants to know of a day.
+type need uint8
+
+const (
+	needCounts   need = 1 << iota // clicks, by slot and by dimension
+	needVisitors                  // visitors of the whole report
+	needBucket                    // visitors of the day's bucket, or buckets
+)
+
+// AddRollups counts the slots from first up to, but without, end. Where totals
+// is false the subject has neither days nor months.
+func (c *Counter) AddRollups(from Source, totals bool, first, end int64) error {
+	low, high, ok, err := from.Days()
+	if err != nil || !ok {
+		return err
+	}
+	low, high = max(low, DayOf(first)), min(high, DayOf(end-1))
+	if first >= end || low > high {
+		return nil
+	}
+	p := plan{c: c, from: from, first: first, end: end, day: low, needs: make([]need, high-low+1)}
+	for i := range p.needs {
+		p.needs[i] = needCounts | needVisitors | needBucket
+	}
+	if totals {
+		if err := p.months(); err != nil {
+			return err
+		}
+		if err := p.days(); err != nil {
+			return err
+		}
+	}
+	if err := p.slots(SlotCounts, needCounts, p.slotCounts); err != nil {
+		return err
+	}
+	return p.slots(SlotVisitors, needVisitors|needBucket, p.slotVisitors)
+}
+
+// plan reads rollups, the coarsest first that a need allows.
+type plan struct {
+	c          *Counter
+	from       Source
+	first, end int64 // slots
+	day        int64 // of needs[0]
+	needs      []need
+}
+
+// whole reports whether the plan has all slots of some days.
+func (p *plan) whole(first, last int64) bool {
+	return first*slotsPerDay >= p.first && (last+1)*slotsPerDay <= p.end
+}
+
+// oneBucket reports whether days are within one bucket of the series.
+func (p *plan) oneBucket(first, last int64) bool {
+	return p.c.key(first*slotsPerDay) == p.c.key((last+1)*slotsPerDay-1)
+}
+
+func (p *plan) months() error {
+	last := p.day + int64(len(p.needs)) - 1
+	from, to := MonthOf(p.day), MonthOf(last)
+	if !p.whole(firstDay(from), firstDay(from+1)-1) {
+		from++
+	}
+	if !p.whole(firstDay(to), firstDay(to+1)-1) {
+		to--
+	}
+	if from > to {
+		return nil
+	}
+	return p.from.Rollups(Months, from, to, func(month int64, data []byte) error {
+		first, last := firstDay(month), firstDay(month+1)-1
+		met := needCounts | needVisitors
+		if p.oneBucket(first, last) {
+			met |= needBucket
+		}
+		for day := first; day <= last; day++ {
+			if i := day - p.day; i >= 0 && i < int64(len(p.needs)) {
+				p.needs[i] &^= met
+			}
+		}
+		return p.total(data, first, met)
+	})
+}
+
+func (p *plan) days() error {
+	return p.each(needCounts|needVisitors|needBucket, func(first, last int64) error {
+		return p.from.Rollups(Days, first, last, func(day int64, data []byte) error {
+			at := &p.needs[day-p.day]
+			met := *at
+			if !p.whole(day, day) {
+				return nil
+			}
+			if !p.oneBucket(day, day) {
+				met &^= needBucket
+			}
+			*at &^= met
+			return p.total(data, day, met)
+		})
+	})
+}
+
+// each calls fn with every run of days that have one of the needs.
+func (p *plan) each(needs need, fn func(first, last int64) error) error {
+	for i := 0; i < len(p.needs); i++ {
+		from := i
+		for i < len(p.needs) && p.needs[i]&needs != 0 {
+			i++
+		}
+		if from < i {
+			if err := fn(p.day+int64(from), p.day+int64(i)-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *plan) slots(g Grain, needs need, each func(needs need, number int64, r *reader)) error {
+	return p.each(needs, func(first, last int64) error {
+		return p.from.Rollups(g, first, last, func(day int64, data []byte) error {
+			return eachSlot(data, func(number int64, r *reader) {
+				each(p.needs[day-p.day], number, r)
+			})
+		})
+	})
+}
+
+func (p *plan) has(slot int64) bool { return slot >= p.first && slot < p.end }
+
+// total counts a Total that begins on a day.
+func (p *plan) total(data []byte, day int64, needs need) error {
+	if needs == 0 {
+		return nil
+	}
+	c, r := p.c, &reader{b: data}
+	counts := openTotal(r)
+	if needs&needCounts != 0 {
+		c.addCounts(&counts, true)
+	}
+	for g := range c.filter.groups {
+		var v Visitors
+		if v.merge(r); !c.filter.groups[g] {
+			continue
+		}
+		if needs&needVisitors != 0 {
+			c.visitors.Merge(&v)
+		}
+		if needs&needBucket != 0 {
+			c.bucket(day * slotsPerDay).Merge(&v)
+		}
+	}
+	eachSlotClicks(r, func(s slotClicks) {
+		if needs&needCounts != 0 {
+			c.addSlot(s)
+		}
+	})
+	if counts.bad {
+		return ErrDamaged
+	}
+	return r.err()
+}
+
+func (p *plan) slotCounts(_ need, number int64, r *reader) {
+	s := p.c.addCounts(r, p.has(number))
+	if s.number = number; p.has(number) {
+		p.c.addSlot(s)
+	}
+}
+
+func (p *plan) slotVisitors(needs need, number int64, r *reader) {
+	c := p.c
+	eachVisitors(r, func(g int, hashes []byte) {
+		if !c.filter.groups[g] || !p.has(number) {
+			return
+		}
+		var bucket *Visitors
+		if needs&needBucket != 0 {
+			bucket = c.bucket(number)
+		}
+		for ; len(hashes) > 0; hashes = hashes[8:] {
+			hash := binary.LittleEndian.Uint64(hashes)
+			if needs&needVisitors != 0 {
+				c.visitors.Add(hash)
+			}
+			if bucket != nil {
+				bucket.Add(hash)
+			}
+		}
+	})
+}
+
+// addCounts reads Counts, and counts them where they are wanted.
+func (c *Counter) addCounts(r *reader, wanted bool) (s slotClicks) {
+	eachCount(r, func(g int, clicks, last int64) {
+		s.clicks[g] = clicks
+		if wanted && g == 1 {
+			c.bots += clicks
+		}
+		if wanted && c.filter.groups[g] {
+			c.last = max(c.last, last)
+		}
+	}, func(g, d int, v count) {
+		if wanted && c.filter.groups[g] {
+			c.texts[d].add(v.text, v.n)
+		}
+	})
+	return s
+}
+
+func (c *Counter) addSlot(s slotClicks) {
+	for g, n := range s.clicks {
+		if n > 0 && c.filter.groups[g] {
+			c.slots.add(Text(s.number), n)
+		}
+	}
+}
+
+// Aligned gives the slots of a query's time that rollups can answer, from first
+// up to, but without, end, and whether its time begins or ends within a slot.
+func (c *Counter) Aligned() (first, end int64, begins, ends bool) {
+	from, to := Span(&c.q)
+	low, high := millis(from), millis(to)
+	first, end = (low+SlotLength-1)/SlotLength, high/SlotLength
+	return first, end, low%SlotLength != 0, high%SlotLength != 0
+}

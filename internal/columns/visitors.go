@@ -1,0 +1,286 @@
+package columns
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// ExactVisitors is up to how many visitors are counted exactly.
+const ExactVisitors = 10_000
+
+// Visitors counts different visitors by their hashes: exactly up to
+// ExactVisitors, then by a HyperLogLog of 2¹⁵ registers (Flajolet et al. 2007)
+// with the estimator of Ertl ("New cardinality estimation algorithms for
+// HyperLogLog sketches", 2017, section 4), whose standard error is 0.57 %. A
+// union of Visitors is the Visitors of the union, whatever the order. The zero
+// Visitors has none.
+type Visitors struct {
+	set       hashSet
+	registers []uint8 // once there are more than ExactVisitors
+}
+
+const (
+	registerBits = 15
+	registers    = 1 << registerBits
+	mostRegister = 64 - registerBits + 1
+)
+
+// Add counts a visitor, unless its hash is 0.
+func (v *Visitors) Add(hash uint64) {
+	switch {
+	case hash == 0:
+	case v.registers != nil:
+		v.register(hash)
+	case v.set.add(hash) && v.set.n > ExactVisitors:
+		v.estimate()
+	}
+}
+
+// estimate turns the set into registers.
+func (v *Visitors) estimate() {
+	v.registers = make([]uint8, registers)
+	for _, hash := range v.set.slots {
+		if hash != 0 {
+			v.register(hash)
+		}
+	}
+	v.set = hashSet{}
+}
+
+func (v *Visitors) register(hash uint64) {
+	// Registers need uniform bits; hashes with a key have them, others may not
+	// (the finalizer of Steele et al., "SplitMix", 2014).
+	hash = (hash ^ hash>>30) * 0xbf58476d1ce4e5b9
+	hash = (hash ^ hash>>27) * 0x94d049bb133111eb
+	hash ^= hash >> 31
+	i := hash >> (64 - registerBits)
+	rank := uint8(bits.LeadingZeros64(hash<<registerBits|1<<(registerBits-1))) + 1
+	if rank > v.registers[i] {
+		v.registers[i] = rank
+	}
+}
+
+// Merge counts the visitors of another.
+func (v *Visitors) Merge(o *Visitors) {
+	if o.registers == nil {
+		for _, hash := range o.set.slots {
+			v.Add(hash)
+		}
+		return
+	}
+	if v.registers == nil {
+		v.estimate()
+	}
+	for i, rank := range o.registers {
+		if rank > v.registers[i] {
+			v.registers[i] = rank
+		}
+	}
+}
+
+// Reset forgets all visitors, and keeps the memory.
+func (v *Visitors) Reset() {
+	v.registers = nil
+	v.set.reset()
+}
+
+// Count gives the number of different visitors.
+func (v *Visitors) Count() int64 {
+	if v.registers == nil {
+		return int64(v.set.n)
+	}
+	var ranks [mostRegister + 1]int
+	for _, rank := range v.registers {
+		ranks[min(rank, mostRegister)]++
+	}
+	const m = float64(registers)
+	z := m * tau(1-float64(ranks[mostRegister])/m)
+	for k := mostRegister - 1; k >= 1; k-- {
+		z = 0.5 * (z + float64(ranks[k]))
+	}
+	z += m * sigma(float64(ranks[0])/m)
+	return max(ExactVisitors+1, int64(math.Round(m*m/(2*math.Ln2)/z)))
+}
+
+// sigma and tau are Ertl's corrections for small and large numbers.
+func sigma(x float64) float64 {
+	if x == 1 {
+		return math.Inf(1)
+	}
+	for y, z := 1.0, x; ; y += y {
+		x *= x
+		before := z
+		if z += x * y; z == before {
+			return z
+		}
+	}
+}
+
+func tau(x float64) float64 {
+	if x == 0 || x == 1 {
+		return 0
+	}
+	for y, z := 1.0, 1-x; ; {
+		x = math.Sqrt(x)
+		before := z
+		y *= 0.5
+		if z -= (1 - x) * (1 - x) * y; z == before {
+			return z / 3
+		}
+	}
+}
+
+// The two forms in which Visitors are kept.
+const (
+	exactForm    = 0 // the number of hashes, then they, sorted
+	estimateForm = 1 // the least register, what each has above it in four bits, then those for which that is too little
+	nibble       = 15
+)
+
+// Append appends what Parse reads.
+func (v *Visitors) Append(dst []byte) []byte {
+	if v.registers == nil {
+		dst = binary.AppendUvarint(append(dst, exactForm), uint64(v.set.n))
+		return appendHashes(dst, v.set.sorted())
+	}
+	base := slices.Min(v.registers)
+	dst = append(dst, estimateForm, base)
+	dst = appendPacked(dst, 4, registers, func(i int) uint64 { return min(uint64(v.registers[i]-base), nibble) })
+	var high []byte
+	n, before := 0, 0
+	for i, rank := range v.registers {
+		if rank-base >= nibble {
+			high = binary.AppendUvarint(high, uint64(i-before))
+			high = append(high, rank)
+			before = i
+			n++
+		}
+	}
+	return append(binary.AppendUvarint(dst, uint64(n)), high...)
+}
+
+func appendHashes(dst []byte, hashes []uint64) []byte {
+	for _, h := range hashes {
+		dst = binary.LittleEndian.AppendUint64(dst, h)
+	}
+	return dst
+}
+
+// merge counts the visitors that Append wrote.
+func (v *Visitors) merge(r *reader) {
+	form := r.take(1)
+	switch {
+	case r.bad:
+	case form[0] == exactForm:
+		v.addHashes(r, r.number(ExactVisitors))
+	case form[0] == estimateForm:
+		v.mergeEstimate(r)
+	default:
+		r.fail()
+	}
+}
+
+func (v *Visitors) addHashes(r *reader, n int) {
+	b := r.take(8 * n)
+	for ; len(b) > 0; b = b[8:] {
+		v.Add(binary.LittleEndian.Uint64(b))
+	}
+}
+
+func (v *Visitors) mergeEstimate(r *reader) {
+	base := r.take(1)
+	packed := r.take(registers / 2)
+	if r.bad || base[0] > mostRegister {
+		r.fail()
+		return
+	}
+	if v.registers == nil {
+		v.estimate()
+	}
+	raise := func(i int, rank uint8) {
+		if rank > v.registers[i] {
+			v.registers[i] = min(rank, mostRegister)
+		}
+	}
+	for i, b := range packed {
+		raise(2*i, base[0]+b&nibble)
+		raise(2*i+1, base[0]+b>>4)
+	}
+	at := 0
+	for range r.number(registers) {
+		at += r.number(registers - 1)
+		rank := r.take(1)
+		if r.bad || at >= registers {
+			r.fail()
+			return
+		}
+		raise(at, rank[0])
+	}
+}
+
+// hashSet is a set of hashes other than 0: open addressing in a power of two of
+// slots, at most three quarters full.
+type hashSet struct {
+	slots []uint64
+	n     int
+	shift int
+}
+
+// add reports whether the hash is new.
+func (s *hashSet) add(v uint64) bool {
+	if 4*(s.n+1) > 3*len(s.slots) {
+		s.grow()
+	}
+	if !s.insert(v) {
+		return false
+	}
+	s.n++
+	return true
+}
+
+func (s *hashSet) insert(v uint64) bool {
+	mask := len(s.slots) - 1
+	// Multiplying by 2⁶⁴/φ spreads hashes that are not uniform, too.
+	for i := int(v * 0x9E3779B97F4A7C15 >> s.shift); ; i = (i + 1) & mask {
+		switch s.slots[i] {
+		case v:
+			return false
+		case 0:
+			s.slots[i] = v
+			return true
+		}
+	}
+}
+
+func (s *hashSet) grow() {
+	old := s.slots
+	if len(old) == 0 {
+		s.slots, s.shift = make([]uint64, 8), 61
+		return
+	}
+	s.slots = make([]uint64, 2*len(old))
+	s.shift--
+	for _, v := range old {
+		if v != 0 {
+			s.insert(v)
+		}
+	}
+}
+
+func (s *hashSet) reset() {
+	clear(s.slots)
+	s.n = 0
+}
+
+func (s *hashSet) sorted() []uint64 {
+	list := make([]uint64, 0, s.n)
+	for _, v := range s.slots {
+		if v != 0 {
+			list = append(list, v)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
