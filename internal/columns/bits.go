@@ -3,6 +3,7 @@ package columns
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // widest is the most bits of a number that is packed; wider ones take whole
@@ -68,6 +69,36 @@ func (p packed) at(i int) uint64 {
 	}
 	bit := i * p.width
 	return binary.LittleEndian.Uint64(p.b[bit>>3:]) >> (bit & 7) & (1<<p.width - 1)
+}
+
+// places unpacks the numbers from one up to, but without, another, which are
+// places in a dictionary.
+func (p packed) places(dst []uint16, from, to int) []uint16 {
+	dst = slices.Grow(dst[:0], to-from)[:to-from]
+	if p.width == 0 {
+		clear(dst)
+		return dst
+	}
+	// A word has four of them, whichever bit of its first byte they begin at.
+	const _ = uint(64 - 7 - 4*placeBits)
+	width, mask := p.width, uint16(1)<<p.width-1
+	bit, out := from*width, dst
+	for len(out) >= 4 {
+		word := binary.LittleEndian.Uint64(p.b[bit>>3:]) >> (bit & 7)
+		out[0] = uint16(word) & mask
+		word >>= width
+		out[1] = uint16(word) & mask
+		word >>= width
+		out[2] = uint16(word) & mask
+		word >>= width
+		out[3] = uint16(word) & mask
+		out, bit = out[4:], bit+4*width
+	}
+	for i := range out {
+		out[i] = uint16(binary.LittleEndian.Uint64(p.b[bit>>3:])>>(bit&7)) & mask
+		bit += width
+	}
+	return dst
 }
 
 // reader reads what was appended; after an error it gives zeros.

@@ -23,8 +23,9 @@ type Counter struct {
 	buckets  map[int64]*Visitors // by what Timeline.Add gives
 	bySlot   [][]*Visitors       // the same by slot, a page at a time
 
-	selected []int32
-	places   [ChunkRows]int64
+	selected []uint16 // clicks of a chunk, counted from where it is read
+	places   []uint16
+	counts   [ChunkRows]uint32
 }
 
 // NewCounter begins a report. names holds those of NamesIn that the store knows.
@@ -78,17 +79,19 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 	}
 	c.selected = c.selected[:0]
 	all := c.filter.Plain() && !c.filter.owner
+	classes := &chunk.columns[classColumn]
+	c.places = classes.places(c.places, from, to)
 	for i := from; i < to; i++ {
 		id := chunk.ID(i)
 		if id < first || id >= end || !all && !c.filter.has(chunk, i) {
 			continue
 		}
-		group := chunk.Class(i).people()
+		group := Class(classes.values[c.places[i-from]]).people()
 		c.bots += int64(group)
 		if !c.filter.groups[group] {
 			continue
 		}
-		c.selected = append(c.selected, int32(i))
+		c.selected = append(c.selected, uint16(i-from))
 		ms := millis(id)
 		c.last = max(c.last, ms)
 		slot := SlotOf(ms)
@@ -102,12 +105,12 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 		return
 	}
 	for d, column := range columnOf {
-		c.countColumn(&c.texts[d], &chunk.columns[textColumns+column], column < 0)
+		c.countColumn(&c.texts[d], &chunk.columns[textColumns+column], column < 0, from, to)
 	}
 }
 
 // countColumn counts the selected clicks by a column.
-func (c *Counter) countColumn(texts *counter, column *coded, class bool) {
+func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, to int) {
 	text := func(value uint64) Text {
 		if class {
 			return Text(Class(value).Trigger())
@@ -118,13 +121,20 @@ func (c *Counter) countColumn(texts *counter, column *coded, class bool) {
 		texts.add(text(column.values[0]), int64(len(c.selected)))
 		return
 	}
-	for _, i := range c.selected {
-		c.places[column.at(int(i))]++
+	c.places = column.places(c.places, from, to)
+	if len(c.selected) == to-from {
+		for _, place := range c.places {
+			c.counts[place&(ChunkRows-1)]++
+		}
+	} else {
+		for _, i := range c.selected {
+			c.counts[c.places[i]&(ChunkRows-1)]++
+		}
 	}
 	for place, value := range column.values {
-		if n := c.places[place]; n > 0 {
-			texts.add(text(value), n)
-			c.places[place] = 0
+		if n := c.counts[place]; n > 0 {
+			texts.add(text(value), int64(n))
+			c.counts[place] = 0
 		}
 	}
 }
