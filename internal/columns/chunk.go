@@ -35,13 +35,19 @@ const (
 	columnCount = textColumns + TextCount
 )
 
-// Encode appends to dst the chunk of some rows, at most ChunkRows, which are in
+// Encoder makes chunks. The zero Encoder is ready; it is for one goroutine.
+type Encoder struct {
+	d dictionary
+	b []byte
+}
+
+// Append appends to dst the chunk of some rows, at most ChunkRows, which are in
 // the order of Rows.Order.
-func Encode(dst []byte, r *Rows, rows []int32) []byte {
+func (e *Encoder) Append(dst []byte, r *Rows, rows []int32) []byte {
 	n := len(rows)
 	dst = append(dst, chunkVersion)
 	dst = binary.AppendUvarint(dst, uint64(n))
-	var b []byte
+	b, d := e.b[:0], &e.d
 	column := func() {
 		dst = binary.AppendUvarint(dst, uint64(len(b)))
 		dst = append(dst, b...)
@@ -53,7 +59,6 @@ func Encode(dst []byte, r *Rows, rows []int32) []byte {
 	column()
 	b = appendAbove(b, n, func(i int) uint64 { return r.Visitors[rows[i]] })
 	column()
-	var d dictionary
 	b = d.append(b, n, func(i int) uint64 { return uint64(r.Owners[rows[i]]) })
 	column()
 	b = d.append(b, n, func(i int) uint64 { return uint64(r.Classes[rows[i]]) })
@@ -62,6 +67,7 @@ func Encode(dst []byte, r *Rows, rows []int32) []byte {
 		b = d.append(b, n, func(i int) uint64 { return uint64(texts[rows[i]]) })
 		column()
 	}
+	e.b = b
 	return append(dst, make([]byte, padding)...)
 }
 
@@ -103,31 +109,59 @@ func appendAbove(dst []byte, n int, at func(i int) uint64) []byte {
 
 // dictionary is scratch space for columns that have one.
 type dictionary struct {
-	places map[uint64]uint16
 	values []uint64
+	// places are by value, a page at a time: one more than the place in values,
+	// 0 for none. Those of values that no page is for are in large.
+	pages [][]uint16
+	large map[uint64]uint16
+}
+
+const mostPages = 1 << 14
+
+// place gives where to note the place of a value.
+func (d *dictionary) place(v uint64) *uint16 {
+	page := v >> pageBits
+	if page >= uint64(len(d.pages)) {
+		d.pages = append(d.pages, make([][]uint16, page+1-uint64(len(d.pages)))...)
+	}
+	if d.pages[page] == nil {
+		d.pages[page] = make([]uint16, 1<<pageBits)
+	}
+	return &d.pages[page][v&(1<<pageBits-1)]
+}
+
+// note adds a value, unless it is there.
+func (d *dictionary) note(v uint64) {
+	if v>>pageBits < mostPages {
+		if at := d.place(v); *at == 0 {
+			*at = 1
+			d.values = append(d.values, v)
+		}
+		return
+	}
+	if d.large == nil {
+		d.large = map[uint64]uint16{}
+	}
+	if _, ok := d.large[v]; !ok {
+		d.large[v] = 0
+		d.values = append(d.values, v)
+	}
 }
 
 func (d *dictionary) append(dst []byte, n int, at func(i int) uint64) []byte {
-	if d.places == nil {
-		d.places = map[uint64]uint16{}
-	}
-	clear(d.places)
 	d.values = d.values[:0]
 	for i := range n {
-		v := at(i)
-		if i > 0 && v == at(i-1) {
-			continue
-		}
-		if _, ok := d.places[v]; !ok {
-			d.places[v] = 0
-			d.values = append(d.values, v)
-		}
+		d.note(at(i))
 	}
 	slices.Sort(d.values)
 	dst = binary.AppendUvarint(dst, uint64(len(d.values)))
 	before := uint64(0)
 	for place, v := range d.values {
-		d.places[v] = uint16(place)
+		if v>>pageBits < mostPages {
+			*d.place(v) = uint16(place + 1)
+		} else {
+			d.large[v] = uint16(place + 1)
+		}
 		dst = binary.AppendUvarint(dst, v-before)
 		before = v
 	}
@@ -136,17 +170,20 @@ func (d *dictionary) append(dst []byte, n int, at func(i int) uint64) []byte {
 		width = widthOf(uint64(len(d.values) - 1))
 	}
 	dst = append(dst, byte(width))
-	if width == 0 {
-		return dst
-	}
-	var value uint64
-	var place uint64
-	return appendPacked(dst, width, n, func(i int) uint64 {
-		if v := at(i); i == 0 || v != value {
-			value, place = v, uint64(d.places[v])
+	dst = appendPacked(dst, width, n, func(i int) uint64 {
+		v := at(i)
+		if page := v >> pageBits; page < mostPages {
+			return uint64(d.pages[page][v&(1<<pageBits-1)] - 1)
 		}
-		return place
+		return uint64(d.large[v] - 1)
 	})
+	for _, v := range d.values {
+		if v>>pageBits < mostPages {
+			*d.place(v) = 0
+		}
+	}
+	clear(d.large)
+	return dst
 }
 
 // Chunk gives access to the columns of a chunk. It is for one goroutine.

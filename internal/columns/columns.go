@@ -123,6 +123,18 @@ func (r *Rows) Add(e *click.Event, texts [TextCount]Text) {
 	}
 }
 
+// AddRow appends the i-th click of others.
+func (r *Rows) AddRow(of *Rows, i int) {
+	r.IDs = append(r.IDs, of.IDs[i])
+	r.Links = append(r.Links, of.Links[i])
+	r.Owners = append(r.Owners, of.Owners[i])
+	r.Classes = append(r.Classes, of.Classes[i])
+	r.Visitors = append(r.Visitors, of.Visitors[i])
+	for t := range r.Texts {
+		r.Texts[t] = append(r.Texts[t], of.Texts[t][i])
+	}
+}
+
 // Event gives a click but for its texts.
 func (r *Rows) Event(i int) click.Event {
 	return click.Event{
@@ -131,35 +143,44 @@ func (r *Rows) Event(i int) click.Event {
 	}
 }
 
-// Append appends the rows of another.
-func (r *Rows) Append(o *Rows) {
-	r.IDs = append(r.IDs, o.IDs...)
-	r.Links = append(r.Links, o.Links...)
-	r.Owners = append(r.Owners, o.Owners...)
-	r.Classes = append(r.Classes, o.Classes...)
-	r.Visitors = append(r.Visitors, o.Visitors...)
+// Grow makes room for n more clicks.
+func (r *Rows) Grow(n int) {
+	r.IDs = slices.Grow(r.IDs, n)
+	r.Links = slices.Grow(r.Links, n)
+	r.Owners = slices.Grow(r.Owners, n)
+	r.Classes = slices.Grow(r.Classes, n)
+	r.Visitors = slices.Grow(r.Visitors, n)
 	for i := range r.Texts {
-		r.Texts[i] = append(r.Texts[i], o.Texts[i]...)
+		r.Texts[i] = slices.Grow(r.Texts[i], n)
 	}
 }
 
 // Order gives the numbers of all rows, sorted by link and ID, which is the
 // order of chunks.
-func (r *Rows) Order() []int32 {
-	return r.sorted(func(a, b int32) int {
-		return cmp.Or(cmp.Compare(r.Links[a], r.Links[b]), cmp.Compare(r.IDs[a], r.IDs[b]))
-	})
-}
+func (r *Rows) Order() []int32 { return order(r.Links, r.IDs) }
 
-func (r *Rows) sorted(compare func(a, b int32) int) []int32 {
-	order := make([]int32, r.Len())
-	for i := range order {
-		order[i] = int32(i)
+// order gives the numbers of rows, sorted by a column, then by ID.
+func order[T ~int64](column []T, ids []click.ID) []int32 {
+	type key struct {
+		value T
+		id    click.ID
+		row   int32
 	}
-	if !slices.IsSortedFunc(order, compare) {
-		slices.SortFunc(order, compare)
+	keys := make([]key, len(ids))
+	for i := range keys {
+		keys[i] = key{column[i], ids[i], int32(i)}
 	}
-	return order
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.value != b.value {
+			return cmp.Compare(a.value, b.value)
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	rows := make([]int32, len(keys))
+	for i := range keys {
+		rows[i] = keys[i].row
+	}
+	return rows
 }
 
 // ErrDamaged is the error of bytes that this package did not write.

@@ -130,6 +130,27 @@ func (c *Counts) parse(r *reader) {
 	})
 }
 
+// EachText calls fn with the texts that a rollup names; one of SlotVisitors names
+// none.
+func EachText(g Grain, data []byte, fn func(Text)) error {
+	group := func(int, int64, int64) {}
+	value := func(_, d int, v count) {
+		if columnOf[d] >= 0 {
+			fn(v.text)
+		}
+	}
+	switch g {
+	case SlotCounts:
+		return eachSlot(data, func(_ int64, r *reader) { eachCount(r, group, value) })
+	case Days, Months:
+		r := reader{b: data}
+		counts := openTotal(&r)
+		eachCount(&counts, group, value)
+		return counts.err()
+	}
+	return nil
+}
+
 // SlotLength is the length of a slot in milliseconds: a quarter of an hour,
 // which every time zone's offset is a multiple of.
 const SlotLength = 15 * 60 * 1000

@@ -1,7 +1,6 @@
 package columns
 
 import (
-	"cmp"
 	"slices"
 
 	"kurz/internal/account"
@@ -46,16 +45,13 @@ type Roller struct {
 	}
 }
 
-// Add adds clicks to the rollups of everybody, of every owner, and of those
-// links that rolled says yes to.
-func (u *Roller) Add(r *Rows, rolled func(link.ID) bool) error {
-	byID := r.sorted(func(a, b int32) int { return cmp.Compare(r.IDs[a], r.IDs[b]) })
-	if err := u.AddSubject(r, byID, Subject{}); err != nil {
+// Add adds clicks, in the order of Rows.Order, to the rollups of everybody, of
+// every owner, and of those links that rolled says yes to.
+func (u *Roller) Add(r *Rows, byLink []int32, rolled func(link.ID) bool) error {
+	if err := u.AddSubject(r, order(r.IDs, r.IDs), Subject{}); err != nil {
 		return err
 	}
-	byOwner := slices.Clone(byID)
-	slices.SortStableFunc(byOwner, func(a, b int32) int { return cmp.Compare(r.Owners[a], r.Owners[b]) })
-	err := runs(byOwner, func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
+	err := runs(order(r.Owners, r.IDs), func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
 		if owner == 0 {
 			return nil // nobody's
 		}
@@ -64,7 +60,7 @@ func (u *Roller) Add(r *Rows, rolled func(link.ID) bool) error {
 	if err != nil {
 		return err
 	}
-	return runs(r.Order(), func(i int32) link.ID { return r.Links[i] }, func(id link.ID, rows []int32) error {
+	return runs(byLink, func(i int32) link.ID { return r.Links[i] }, func(id link.ID, rows []int32) error {
 		if !rolled(id) {
 			return nil
 		}
@@ -115,25 +111,30 @@ func (u *Roller) Total(s Subject, from Source) error {
 		return err
 	}
 	for month := MonthOf(first); month <= MonthOf(last); month++ {
-		var total Total
-		for day := firstDay(month); day < firstDay(month+1); day++ {
-			slots, err := u.slots(s, day)
-			if err != nil {
-				return err
-			}
-			if err := u.putDay(s, day, slots); err != nil {
-				return err
-			}
-			total.AddSlots(slots)
-		}
-		if total.Clicks() == 0 {
-			continue
-		}
-		if err := u.PutRollup(s, Months, month, total.Append(nil)); err != nil {
+		if err := u.TotalMonth(s, month); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// TotalMonth sums up the slots of a subject and month in days and the month.
+func (u *Roller) TotalMonth(s Subject, month int64) error {
+	var total Total
+	for day := FirstDay(month); day < FirstDay(month+1); day++ {
+		slots, err := u.slots(s, day)
+		if err != nil {
+			return err
+		}
+		if err := u.putDay(s, day, slots); err != nil {
+			return err
+		}
+		total.AddSlots(slots)
+	}
+	if total.Clicks() == 0 {
+		return nil
+	}
+	return u.PutRollup(s, Months, month, total.Append(nil))
 }
 
 // slots gives the slots that are kept of a day.

@@ -36,8 +36,8 @@ func MonthOf(day int64) int64 {
 	return int64(t.Year()-1970)*12 + int64(t.Month()-time.January)
 }
 
-// firstDay gives the first day of a month.
-func firstDay(month int64) int64 {
+// FirstDay gives the first day of a month.
+func FirstDay(month int64) int64 {
 	return time.Date(1970, time.January+time.Month(month), 1, 0, 0, 0, 0, time.UTC).Unix() / 86400
 }
 
@@ -101,17 +101,17 @@ func (p *plan) oneBucket(first, last int64) bool {
 func (p *plan) months() error {
 	last := p.day + int64(len(p.needs)) - 1
 	from, to := MonthOf(p.day), MonthOf(last)
-	if !p.whole(firstDay(from), firstDay(from+1)-1) {
+	if !p.whole(FirstDay(from), FirstDay(from+1)-1) {
 		from++
 	}
-	if !p.whole(firstDay(to), firstDay(to+1)-1) {
+	if !p.whole(FirstDay(to), FirstDay(to+1)-1) {
 		to--
 	}
 	if from > to {
 		return nil
 	}
 	return p.from.Rollups(Months, from, to, func(month int64, data []byte) error {
-		first, last := firstDay(month), firstDay(month+1)-1
+		first, last := FirstDay(month), FirstDay(month+1)-1
 		met := needCounts | needVisitors
 		if p.oneBucket(first, last) {
 			met |= needBucket

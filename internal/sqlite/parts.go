@@ -129,7 +129,11 @@ func (r *chunks) each(p *part, fn func(c *columns.Chunk) error) error {
 
 // rows reads all the clicks of some parts.
 func (r *chunks) rows(list []*part) (*columns.Rows, error) {
-	rows := &columns.Rows{}
+	rows, clicks := &columns.Rows{}, int64(0)
+	for _, p := range list {
+		clicks += p.clicks
+	}
+	rows.Grow(int(clicks))
 	for _, p := range list {
 		err := r.each(p, func(c *columns.Chunk) error {
 			c.Append(rows, 0, c.Len())
@@ -159,12 +163,13 @@ func pack(rows *columns.Rows, order []int32, rolled bool) *packed {
 		}
 		p.first, p.last = min(p.first, id), max(p.last, id)
 	}
+	var encoder columns.Encoder
 	before := link.ID(0)
 	for some := range slices.Chunk(order, columns.ChunkRows) {
 		id := rows.Links[some[0]]
 		p.outline = binary.AppendUvarint(p.outline, uint64(id-before))
 		before = id
-		p.chunks = append(p.chunks, columns.Encode(nil, rows, some))
+		p.chunks = append(p.chunks, encoder.Append(nil, rows, some))
 	}
 	return p
 }

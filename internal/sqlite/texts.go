@@ -71,6 +71,7 @@ func (in *interner) rows(events []click.Event) (*columns.Rows, error) {
 	in.known.mu.Lock()
 	defer in.known.mu.Unlock()
 	rows := &columns.Rows{}
+	rows.Grow(len(events))
 	for i := range events {
 		var ids [columns.TextCount]columns.Text
 		for column, text := range columns.Texts(&events[i]) {

@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	addTotal = `INSERT INTO totals (link, humans, clicks, rolled) VALUES (?1, ?2, ?3, 0)
+	// Two statements cost less than one with RETURNING, which makes a table of
+	// its own each time.
+	selectLinkTotal = `SELECT clicks, rolled FROM totals WHERE link = ?`
+	addTotal        = `INSERT INTO totals (link, humans, clicks, rolled) VALUES (?1, ?2, ?3, 0)
 		ON CONFLICT (link) DO UPDATE SET humans = humans + ?2, clicks = clicks + ?3`
-	selectToRoll = `SELECT clicks, rolled FROM totals WHERE link = ?`
-	setRolled    = `UPDATE totals SET rolled = 1 WHERE link = ?`
+	setRolled = `UPDATE totals SET rolled = 1 WHERE link = ?`
 )
 
 // sizes are when Upkeep does what.
@@ -132,7 +134,7 @@ func (s *Clicks) roll(ctx context.Context, fresh []*part) error {
 		for id, t := range known {
 			rolled[id] = t.rolled
 		}
-		if err := roller.Add(rows, func(id link.ID) bool { return rolled[id] }); err != nil {
+		if err := roller.Add(rows, order, func(id link.ID) bool { return rolled[id] }); err != nil {
 			return err
 		}
 		for id, t := range known {
@@ -158,7 +160,7 @@ func addTotals(c *sqlite.Conn, rows *columns.Rows, order []int32) (map[link.ID]l
 	if err != nil {
 		return nil, err
 	}
-	search, err := c.Prepare(selectToRoll)
+	search, err := c.Prepare(selectLinkTotal)
 	if err != nil {
 		return nil, err
 	}
