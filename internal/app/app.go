@@ -34,6 +34,7 @@ type App struct {
 	resolver  *redirect.Resolver
 	answers   idempotency.Store
 	pump      *click.Pump
+	upkeep    click.Upkeep
 	edge      *edge.Edge
 	setup     string // the secret of the set-up link
 }
@@ -44,7 +45,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	if err != nil {
 		return nil, err
 	}
-	a := &App{settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency, setup: rand.Text()}
+	a := &App{settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency, upkeep: p.Upkeep, setup: rand.Text()}
 	a.directory = account.NewDirectory(p.Accounts, w.Now, w.Rand)
 	a.resolver = redirect.NewResolver(redirect.ResolverSettings{
 		Memory: p.Routes, Store: p.Links, Now: w.Now, Logger: w.Logger,
@@ -170,6 +171,7 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 		"following changes": a.resolver.Watch,
 		"clicks":            a.pump.Run,
 		"sweep":             a.sweep,
+		"upkeep":            a.keepUp,
 		"block list":        func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) },
 	} {
 		work.Go(func() {

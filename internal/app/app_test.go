@@ -78,7 +78,7 @@ func run(t *testing.T, change func(*app.Parts), environ ...string) *running {
 	r := &running{url: url, clicks: memory.NewClicks(), accounts: memory.NewAccounts()}
 	parts := app.Parts{
 		Links: memory.NewLinks(), Routes: memory.NewRoutes(1000), Accounts: r.accounts,
-		Idempotency: memory.NewIdempotency(), Log: log, Sink: r.clicks, Reports: r.clicks,
+		Idempotency: memory.NewIdempotency(), Log: log, Sink: r.clicks, Reports: r.clicks, Upkeep: r.clicks,
 		Enricher: plainEnricher{}, Locator: plainEnricher{}, Hasher: plainEnricher{},
 		Limits:   memory.NewLimits(1000),
 		Checks:   []app.Check{{Name: "memory", Run: func(context.Context) (string, error) { return "plenty", nil }}},

@@ -20,6 +20,7 @@ type Parts struct {
 	Log         click.Log
 	Sink        click.Sink
 	Reports     click.Reports
+	Upkeep      click.Upkeep // of Sink and Reports
 	Enricher    click.Enricher
 	Locator     click.Locator
 	Hasher      click.Hasher

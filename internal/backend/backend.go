@@ -174,11 +174,12 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err := answers.EndLeases(ctx); err != nil {
 		return err
 	}
+	clicks := sqlite.NewClicks(b.data.clicks)
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
 		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
 		Idempotency: answers, Secret: secret,
-		Log: b.journal, Sink: sqlite.NewClicks(b.data.clicks), Reports: b.data.Reports,
+		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
 		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),
 		Checks: []app.Check{

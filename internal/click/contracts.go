@@ -102,6 +102,20 @@ type Reports interface {
 	Events(ctx context.Context, q Query, before ID, limit int) (events []Event, next ID, err error)
 }
 
+// Upkeep is what a store of clicks does when nobody waits for it. It may block,
+// and is called by one goroutine at once.
+type Upkeep interface {
+	// Tidy brings in order what was added, so that reports stay fast. What they
+	// tell does not change.
+	Tidy(ctx context.Context) error
+	// Drop removes the single clicks of the days, in UTC, that were over before a
+	// time, and gives how many. Totals and reports without filters stay as they
+	// were, but that a time which begins or ends within a quarter of an hour then
+	// has those quarters that begin in it. An error may come after some are gone;
+	// another call goes on.
+	Drop(ctx context.Context, before time.Time) (int64, error)
+}
+
 // Subject says whose clicks a query is about: one link's, one owner's, or, with
 // both zero, everybody's.
 type Subject struct {

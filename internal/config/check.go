@@ -103,7 +103,6 @@ func (l *loader) checkAvailable(s *Settings) {
 		{"KURZ_KAFKA", s.Kafka != ""},
 		{"KURZ_CLICKHOUSE", s.ClickHouse != ""},
 		{"KURZ_GEOIP", s.GeoIP != ""},
-		{"KURZ_CLICK_RETENTION other than keep", s.ClickRetention != 0},
 	} {
 		if later.given {
 			l.problem("%s%s", later.name, notYet)

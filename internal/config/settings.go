@@ -58,7 +58,7 @@ type Settings struct {
 	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off."`
 
 	ClickSync          Sync          `env:"CLICK_SYNC" default:"50ms" group:"Clicks" doc:"How often the journal is synced to the disk, 1ms to 10s; or strict: before each redirect is answered. A killed process loses nothing either way, a power cut at most this much."`
-	ClickRetention     Retention     `env:"CLICK_RETENTION" default:"keep" group:"Clicks" doc:"How long single clicks are kept: keep is for ever. A number of days such as 90d is to come."`
+	ClickRetention     Retention     `env:"CLICK_RETENTION" default:"keep" group:"Clicks" doc:"How long single clicks are kept: keep is for ever. After a number of days such as 90d they go, day by day (UTC); totals and reports without filters stay."`
 	VisitorKeyRotation Rotation      `env:"VISITOR_KEY_ROTATION" default:"day" group:"Clicks" doc:"How often the key of the visitor hash changes: day, week, month; or never, with KURZ_VISITOR_KEY. Unique visitors are exact within this time."`
 	VisitorKey         string        `env:"VISITOR_KEY" group:"Clicks" secret:"true" doc:"Key of the visitor hash, at least 32 characters; only where KURZ_VISITOR_KEY_ROTATION is never."`
 	HonourDNT          bool          `env:"HONOUR_DNT" default:"false" group:"Clicks" doc:"Whether DNT: 1 and Sec-GPC: 1 are honoured: the click counts, and nothing else is kept."`

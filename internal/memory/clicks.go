@@ -10,10 +10,12 @@ import (
 	"kurz/internal/link"
 )
 
-// Clicks is a click.Sink and click.Reports. A report goes through all clicks.
+// Clicks is a click.Sink, click.Reports and click.Upkeep. A report goes through
+// all clicks.
 type Clicks struct {
 	mu        sync.RWMutex
 	events    []click.Event // by ID
+	dropped   []click.Event // which only reports without filters see
 	taken     map[click.ID]bool
 	totals    map[link.ID]int64
 	positions map[click.LogID]uint64
@@ -76,7 +78,33 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (click.Report, error
 	for i := range s.events {
 		t.Add(&s.events[i])
 	}
+	for _, e := range s.dropped {
+		slot := e.Time.Truncate(15 * time.Minute)
+		if len(q.Filters) > 0 || slot.Before(q.From) || !slot.Before(q.To) {
+			continue
+		}
+		if !e.Time.Before(q.To) {
+			e.Time = slot
+		}
+		t.Add(&e)
+	}
 	return t.Report(), nil
+}
+
+// Tidy implements click.Upkeep.
+func (s *Clicks) Tidy(ctx context.Context) error { return ctx.Err() }
+
+// Drop implements click.Upkeep.
+func (s *Clicks) Drop(ctx context.Context, before time.Time) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(s.events, click.NewID(before.UTC().Truncate(24*time.Hour), 0), byID)
+	s.dropped = append(s.dropped, s.events[:n]...)
+	s.events = slices.Delete(s.events, 0, n)
+	return int64(n), nil
 }
 
 // Totals implements click.Reports.

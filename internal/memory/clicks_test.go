@@ -14,3 +14,10 @@ func TestClicks(t *testing.T) {
 		return c, c
 	})
 }
+
+func TestUpkeep(t *testing.T) {
+	contracttest.Upkeep(t, func(*testing.T) (click.Upkeep, click.Sink, click.Reports) {
+		c := memory.NewClicks()
+		return c, c, c
+	})
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // Clicks is a click.Sink and click.Reports. A batch becomes a part of its own;
-// Upkeep makes few large ones of many small ones, and counts in advance.
+// Tidy makes few large ones of many small ones, and counts in advance.
 type Clicks struct {
 	db    *DB
 	texts texts

@@ -49,7 +49,7 @@ func (s tidy) Add(ctx context.Context, b click.Batch) error {
 	if err := s.Clicks.Add(ctx, b); err != nil {
 		return err
 	}
-	return s.Upkeep(ctx)
+	return s.Tidy(ctx)
 }
 
 func TestClicksKeptUp(t *testing.T) {
@@ -267,7 +267,7 @@ func BenchmarkClicks(b *testing.B) {
 				if err := c.Add(b.Context(), batch); err != nil {
 					b.Fatal(err)
 				}
-				if err := c.Upkeep(b.Context()); err != nil {
+				if err := c.Tidy(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -334,7 +334,7 @@ func TestClicksOfOverlappingParts(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b%2 == 0 && b < batches-2 {
-			if err := c.Upkeep(t.Context()); err != nil {
+			if err := c.Tidy(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -376,5 +376,16 @@ func TestClicksOfOverlappingParts(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("events of %+v (-want +got):\n%s", of, diff)
 		}
+	}
+}
+
+func TestUpkeep(t *testing.T) {
+	for name, open := range map[string]func(*sqlite.DB) *sqlite.Clicks{"usual": sqlite.NewClicks, "small": sqlite.SmallClicks} {
+		t.Run(name, func(t *testing.T) {
+			contracttest.Upkeep(t, func(t *testing.T) (click.Upkeep, click.Sink, click.Reports) {
+				c := open(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")))
+				return c, c, c
+			})
+		})
 	}
 }

@@ -26,9 +26,7 @@ const (
 
 const dayMillis = 24 * 60 * 60 * 1000
 
-// Drop removes the single clicks of the days (in UTC) that were over before a
-// time, and the texts that nothing names any more. What they add to totals and
-// to reports without filters stays. It gives how many clicks it removed.
+// Drop implements click.Upkeep. Texts that nothing names any more go too.
 func (s *Clicks) Drop(ctx context.Context, before time.Time) (dropped int64, err error) {
 	horizon := before.UnixMilli() / dayMillis * dayMillis
 	if horizon <= 0 {

@@ -21,7 +21,7 @@ func kept(t *testing.T, n int) ([]click.Event, *sqlite.Clicks, *sqlite.DB) {
 		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Upkeep(t.Context()); err != nil {
+		if err := c.Tidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

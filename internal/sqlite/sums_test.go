@@ -135,7 +135,7 @@ func TestSums(t *testing.T) {
 		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Upkeep(t.Context()); err != nil {
+		if err := c.Tidy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,7 +23,7 @@ const (
 	setRolled = `UPDATE totals SET rolled = 1 WHERE link = ?`
 )
 
-// sizes are when Upkeep does what.
+// sizes are when Tidy does what.
 type sizes struct {
 	// merge is how many parts of about one size become one. Parts of a size have
 	// up to merge times as many clicks as the smallest of them.
@@ -39,12 +39,12 @@ type sizes struct {
 
 var usualSizes = sizes{merge: 16, roll: 1 << 18, busy: 1 << 12}
 
-// Upkeep brings parts and rollups in order, a step at a time, until there is
+// Tidy implements click.Upkeep: it brings parts and rollups in order, a step at a time, until there is
 // nothing to do. What a step is about waits for it, and only that: reports and
 // Add go on, but for the transaction at its end. It may be called at any time,
 // by one goroutine at once; what another program does meanwhile makes it begin
 // anew.
-func (s *Clicks) Upkeep(ctx context.Context) error {
+func (s *Clicks) Tidy(ctx context.Context) error {
 	for {
 		done, err := s.step(ctx)
 		if errors.Is(err, errPartGone) && ctx.Err() == nil {
