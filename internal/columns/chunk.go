@@ -116,8 +116,6 @@ type dictionary struct {
 	large map[uint64]uint16
 }
 
-const mostPages = 1 << 14
-
 // place gives where to note the place of a value.
 func (d *dictionary) place(v uint64) *uint16 {
 	page := v >> pageBits

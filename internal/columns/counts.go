@@ -90,6 +90,7 @@ func (c *Counts) Append(dst []byte) []byte {
 }
 
 const (
+	mostSlot  = 1 << 42 / SlotLength // of the last time that an ID can have
 	mostCount = 1 << 53
 	mostTexts = 1 << 24
 	mostText  = 1<<32 - 1
@@ -271,7 +272,9 @@ func eachSlot(b []byte, each func(number int64, r *reader)) error {
 		return ErrDamaged
 	}
 	for number := 0; len(r.b) > 0; {
-		number += r.number(mostCount)
+		if number += r.number(mostSlot); number > mostSlot {
+			return ErrDamaged
+		}
 		each(int64(number), &r)
 	}
 	return r.err()
@@ -385,7 +388,9 @@ func openTotal(r *reader) reader {
 
 func eachSlotClicks(r *reader, each func(s slotClicks)) {
 	for number := 0; len(r.b) > 0; {
-		number += r.number(mostCount)
+		if number += r.number(mostSlot); number > mostSlot {
+			r.fail()
+		}
 		s := slotClicks{number: int64(number)}
 		s.clicks[0], s.clicks[1] = int64(r.number(mostCount)), int64(r.number(mostCount))
 		if !r.bad {

@@ -1,0 +1,67 @@
+package columns
+
+import "slices"
+
+// counter counts texts, or what else has a number. The zero counter has none.
+type counter struct {
+	pages   [][]int64      // by number, a page at a time
+	large   map[Text]int64 // those that no page is for
+	touched []Text         // those with a count
+}
+
+// A page is for numbers that are alike but for so many bits. Numbers are given
+// one after the other, so that few pages are for many.
+const (
+	pageBits  = 8
+	mostPages = 1 << 16
+)
+
+func (c *counter) add(t Text, n int64) {
+	page := int(t >> pageBits)
+	if page >= mostPages {
+		c.addLarge(t, n)
+		return
+	}
+	if page >= len(c.pages) {
+		c.pages = append(c.pages, make([][]int64, page+1-len(c.pages))...)
+	}
+	if c.pages[page] == nil {
+		c.pages[page] = make([]int64, 1<<pageBits)
+	}
+	at := &c.pages[page][t&(1<<pageBits-1)]
+	if *at == 0 {
+		c.touched = append(c.touched, t)
+	}
+	*at += n
+}
+
+func (c *counter) addLarge(t Text, n int64) {
+	if c.large == nil {
+		c.large = map[Text]int64{}
+	}
+	if c.large[t] == 0 {
+		c.touched = append(c.touched, t)
+	}
+	c.large[t] += n
+}
+
+// take gives what was counted, sorted by number, and begins anew.
+func (c *counter) take() []count {
+	if len(c.touched) == 0 {
+		return nil
+	}
+	slices.Sort(c.touched)
+	list := make([]count, 0, len(c.touched))
+	for _, t := range c.touched {
+		if page := t >> pageBits; page < mostPages {
+			at := &c.pages[page][t&(1<<pageBits-1)]
+			list = append(list, count{t, *at})
+			*at = 0
+		} else {
+			list = append(list, count{t, c.large[t]})
+		}
+	}
+	clear(c.large)
+	c.touched = c.touched[:0]
+	return list
+}
