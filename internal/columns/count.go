@@ -23,6 +23,7 @@ type Counter struct {
 	buckets  map[int64]*Visitors // by what Timeline.Add gives
 	bySlot   [][]*Visitors       // the same by slot, a page at a time
 
+	scratch  Visitors
 	selected []uint16 // clicks of a chunk, counted from where it is read
 	places   []uint16
 	counts   [ChunkRows]uint32

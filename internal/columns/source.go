@@ -51,7 +51,8 @@ const (
 )
 
 // AddRollups counts the slots from first up to, but without, end. Where totals
-// is false the subject has neither days nor months.
+// is false the subject has neither days nor months. It comes once, after all
+// chunks.
 func (c *Counter) AddRollups(from Source, totals bool, first, end int64) error {
 	low, high, ok, err := from.Days()
 	if err != nil || !ok {
@@ -121,7 +122,7 @@ func (p *plan) months() error {
 				p.needs[i] &^= met
 			}
 		}
-		return p.total(data, first, met)
+		return p.total(data, first, last, met)
 	})
 }
 
@@ -137,7 +138,7 @@ func (p *plan) days() error {
 				met &^= needBucket
 			}
 			*at &^= met
-			return p.total(data, day, met)
+			return p.total(data, day, day, met)
 		})
 	})
 }
@@ -170,8 +171,43 @@ func (p *plan) slots(g Grain, needs need, each func(needs need, number int64, r 
 
 func (p *plan) has(slot int64) bool { return slot >= p.first && slot < p.end }
 
-// total counts a Total that begins on a day.
-func (p *plan) total(data []byte, day int64, needs need) error {
+// visitors counts the visitors of a Total from one day to another.
+func (p *plan) visitors(r *reader, day, last int64, needs need) {
+	c := p.c
+	var some [][]byte
+	for g := range c.filter.groups {
+		if b := takeVisitors(r); c.filter.groups[g] && !none(b) {
+			some = append(some, b)
+		}
+	}
+	if needs&needVisitors != 0 {
+		for _, b := range some {
+			c.visitors.merge(&reader{b: b})
+		}
+	}
+	if needs&needBucket == 0 || len(some) == 0 {
+		return
+	}
+	v := c.bucket(day * slotsPerDay)
+	if len(some) == 1 && v.empty() && p.wholeBucket(day, last) {
+		// Nobody else comes into this bucket: its number is enough.
+		v.closed = c.scratch.countOf(some[0])
+		return
+	}
+	for _, b := range some {
+		v.merge(&reader{b: b})
+	}
+}
+
+// wholeBucket reports whether no other days are in the bucket of these.
+func (p *plan) wholeBucket(day, last int64) bool {
+	key := p.c.key(day * slotsPerDay)
+	before, after := day*slotsPerDay-1, (last+1)*slotsPerDay
+	return (!p.has(before) || p.c.key(before) != key) && (!p.has(after) || p.c.key(after) != key)
+}
+
+// total counts a Total from one day to another.
+func (p *plan) total(data []byte, day, last int64, needs need) error {
 	if needs == 0 {
 		return nil
 	}
@@ -180,18 +216,7 @@ func (p *plan) total(data []byte, day int64, needs need) error {
 	if needs&needCounts != 0 {
 		c.addCounts(&counts, true)
 	}
-	for g := range c.filter.groups {
-		var v Visitors
-		if v.merge(r); !c.filter.groups[g] {
-			continue
-		}
-		if needs&needVisitors != 0 {
-			c.visitors.Merge(&v)
-		}
-		if needs&needBucket != 0 {
-			c.bucket(day * slotsPerDay).Merge(&v)
-		}
-	}
+	p.visitors(r, day, last, needs)
 	eachSlotClicks(r, func(s slotClicks) {
 		if needs&needCounts != 0 {
 			c.addSlot(s)

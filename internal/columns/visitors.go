@@ -19,6 +19,7 @@ const ExactVisitors = 10_000
 type Visitors struct {
 	set       hashSet
 	registers []uint8 // once there are more than ExactVisitors
+	closed    int64   // the number, once nobody comes any more
 }
 
 const (
@@ -80,14 +81,27 @@ func (v *Visitors) Merge(o *Visitors) {
 	}
 }
 
-// Reset forgets all visitors, and keeps the memory.
-func (v *Visitors) Reset() {
-	v.registers = nil
-	v.set.reset()
+func (v *Visitors) empty() bool { return v.registers == nil && v.set.n == 0 && v.closed == 0 }
+
+// countOf gives the number of what takeVisitors gave, and uses v for it.
+func (v *Visitors) countOf(b []byte) int64 {
+	r := &reader{b: b}
+	if form := r.take(1); !r.bad && form[0] == exactForm {
+		return int64(r.number(ExactVisitors))
+	}
+	if v.registers == nil {
+		v.estimate()
+	}
+	clear(v.registers)
+	v.merge(&reader{b: b})
+	return v.Count()
 }
 
 // Count gives the number of different visitors.
 func (v *Visitors) Count() int64 {
+	if v.closed > 0 {
+		return v.closed
+	}
 	if v.registers == nil {
 		return int64(v.set.n)
 	}
@@ -182,8 +196,37 @@ func (v *Visitors) merge(r *reader) {
 	}
 }
 
+// takeVisitors reads past what Append wrote, and gives its bytes.
+func takeVisitors(r *reader) []byte {
+	all := r.b
+	form := r.take(1)
+	switch {
+	case r.bad:
+	case form[0] == exactForm:
+		r.take(8 * r.number(ExactVisitors))
+	case form[0] == estimateForm:
+		r.take(1 + registers/2)
+		for range r.number(registers) {
+			r.uvarint()
+			r.take(1)
+		}
+	default:
+		r.fail()
+	}
+	if r.bad {
+		return nil
+	}
+	return all[:len(all)-len(r.b)]
+}
+
+// none reports whether what takeVisitors gave has no visitors.
+func none(b []byte) bool { return len(b) == 0 || b[0] == exactForm && len(b) == 2 }
+
 func (v *Visitors) addHashes(r *reader, n int) {
 	b := r.take(8 * n)
+	if v.registers == nil {
+		v.set.reserve(min(v.set.n+len(b)/8, ExactVisitors))
+	}
 	for ; len(b) > 0; b = b[8:] {
 		v.Add(binary.LittleEndian.Uint64(b))
 	}
@@ -254,24 +297,24 @@ func (s *hashSet) insert(v uint64) bool {
 	}
 }
 
-func (s *hashSet) grow() {
-	old := s.slots
-	if len(old) == 0 {
-		s.slots, s.shift = make([]uint64, 8), 61
-		return
+func (s *hashSet) grow() { s.resize(max(8, 2*len(s.slots))) }
+
+// reserve makes room for n hashes.
+func (s *hashSet) reserve(n int) {
+	if size := 1 << bits.Len(uint(n+n/3+1)); size > len(s.slots) {
+		s.resize(max(8, size))
 	}
-	s.slots = make([]uint64, 2*len(old))
-	s.shift--
+}
+
+// resize changes the number of slots, a power of two.
+func (s *hashSet) resize(n int) {
+	old := s.slots
+	s.slots, s.shift = make([]uint64, n), 64-bits.TrailingZeros(uint(n))
 	for _, v := range old {
 		if v != 0 {
 			s.insert(v)
 		}
 	}
-}
-
-func (s *hashSet) reset() {
-	clear(s.slots)
-	s.n = 0
 }
 
 func (s *hashSet) sorted() []uint64 {

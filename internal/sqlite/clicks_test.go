@@ -200,9 +200,12 @@ func zipf(r *rand.Rand, n int) func() link.ID {
 	}
 	return func() link.ID {
 		rank := sort.SearchFloat64s(sums, r.Float64()*sum)
-		return link.ID(1<<40 + uint64(rank)*0x9E3779B97F4A7C15>>24) // popularity has nothing to do with age
+		return zipfLink(rank)
 	}
 }
+
+// zipfLink gives a link by its rank; popularity has nothing to do with age.
+func zipfLink(rank int) link.ID { return link.ID(1<<40 + uint64(rank)*0x9E3779B97F4A7C15>>24) }
 
 // traffic draws batches of clicks such as come in a day.
 type traffic struct {

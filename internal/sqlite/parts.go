@@ -18,6 +18,7 @@ const (
 	partColumns   = `id, rolled, clicks, first_id, last_id, outline`
 	selectParts   = `SELECT ` + partColumns + ` FROM parts WHERE last_id >= ?1 AND first_id < ?2 ORDER BY last_id DESC, id DESC`
 	selectFresh   = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 0 ORDER BY id`
+	selectSmall   = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 1 AND clicks < ? ORDER BY id`
 	selectNextID  = `SELECT coalesce(max(id), 0) + 1 FROM parts`
 	insertPart    = `INSERT INTO parts (` + partColumns + `) VALUES (?, ?, ?, ?, ?, ?)`
 	deletePart    = `DELETE FROM parts WHERE id = ?`

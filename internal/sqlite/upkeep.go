@@ -32,12 +32,15 @@ type sizes struct {
 	// enough for reports to count them each time, many enough for a day's rollup
 	// not to be written too often.
 	roll int64
+	// join is how many rolled parts, of less than join times roll clicks together,
+	// become one: a link is looked for in each part.
+	join int
 	// busy is how many clicks a link has when it gets rollups: fewer are counted
 	// each time.
 	busy int64
 }
 
-var usualSizes = sizes{merge: 16, roll: 1 << 18, busy: 1 << 12}
+var usualSizes = sizes{merge: 16, roll: 1 << 16, join: 4, busy: 1 << 12}
 
 // Tidy implements click.Upkeep: it brings parts and rollups in order, a step at a time, until there is
 // nothing to do. What a step is about waits for it, and only that: reports and
@@ -58,9 +61,11 @@ func (s *Clicks) Tidy(ctx context.Context) error {
 
 // step does what is most urgent. It reports whether there was nothing.
 func (s *Clicks) step(ctx context.Context) (done bool, err error) {
-	var fresh []*part
+	var fresh, small []*part
 	err = s.db.scan(ctx, func(c *sqlite.Conn) (err error) {
-		fresh, err = listParts(c, selectFresh)
+		if fresh, err = listParts(c, selectFresh); err == nil {
+			small, err = listParts(c, selectSmall, s.sizes.roll*2)
+		}
 		return err
 	})
 	if err != nil {
@@ -80,6 +85,9 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 		if len(list) >= s.sizes.merge {
 			return false, s.rearrange(ctx, list, false, nil)
 		}
+	}
+	if n := s.sizes.join; len(small) >= n {
+		return false, s.rearrange(ctx, small[:n], true, nil)
 	}
 	return true, nil
 }
