@@ -29,6 +29,7 @@ type options struct {
 	length   time.Duration
 	openLoop time.Duration
 	kills    int
+	clicks   int
 	only     *regexp.Regexp
 	out      string
 }
@@ -52,6 +53,7 @@ var stages = []stage{
 	{name: "zipf", run: zipf, needs: "seed"},
 	{name: "redirects", run: redirects, needs: "seed"},
 	{name: "openloop", run: openLoop, needs: "seed"},
+	{name: "reports", run: reports},
 	{name: "kills", run: kills},
 }
 
@@ -62,6 +64,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds each contestant runs")
 	flag.DurationVar(&o.length, "length", 5*time.Second, "how long a round lasts")
 	flag.DurationVar(&o.openLoop, "openloop", time.Minute, "how long the open loop lasts")
+	flag.IntVar(&o.clicks, "clicks", 10_000_000, "how many clicks reports are over")
 	flag.IntVar(&o.kills, "kills", 20, "how many times the server is killed")
 	flag.StringVar(&only, "only", only, "regular expression of the stages to run (and those that they need)")
 	flag.StringVar(&o.out, "out", "", "file to write the report to, such as docs/benchmarks.md")

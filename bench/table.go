@@ -28,6 +28,7 @@ var promises = []promise{
 	{"bulk", "bulk rows on SQLite", "≥ 40,000/s"},
 	{"drain", "clicks drained into SQLite reports", "≥ 60,000/s"},
 	{"report", "any report over 10,000,000 clicks, 1,000,000 links", "p95 ≤ 50 ms"},
+	{"disk", "bytes on disk per click, rollups included", "–"},
 	{"memory-hot", "links hot in memory, resident", "≤ 250 MB with 1,000,000"},
 	{"memory-idle", "idle, resident", "≤ 40 MB"},
 	{"start", "start to first redirect", "≤ 200 ms with 10,000,000 links"},
