@@ -184,9 +184,14 @@ func (d *dictionary) append(dst []byte, n int, at func(i int) uint64) []byte {
 	return dst
 }
 
-// Chunk gives access to the columns of a chunk. It is for one goroutine.
+// Chunk gives access to the columns of a chunk. A column is read when it is
+// asked for; one that is damaged has zeros, and makes Err not nil. A Chunk is for
+// one goroutine.
 type Chunk struct {
 	rows     int
+	raw      [columnCount][]byte // each with padding behind it
+	opened   [columnCount]bool
+	damaged  bool
 	links    []link.ID // of the runs
 	starts   []int     // of the runs, and at last rows
 	ids      above
@@ -211,67 +216,82 @@ type coded struct {
 
 // Open reads the outline of a chunk, which keeps b.
 func (c *Chunk) Open(b []byte) error {
+	c.rows, c.opened, c.damaged = 0, [columnCount]bool{}, false
 	if len(b) < 2+padding || b[0] != chunkVersion {
 		return ErrDamaged
 	}
 	whole := reader{b: b[1 : len(b)-padding]}
-	c.rows = whole.number(ChunkRows)
-	at := len(b) - padding - len(whole.b)
-	// Each column is followed by bytes that may be read with its last number.
-	column := func() (reader, []byte) {
+	rows := whole.number(ChunkRows)
+	for i := range c.raw {
 		n := whole.number(len(whole.b))
-		at = len(b) - padding - len(whole.b)
-		whole.take(n)
-		if whole.bad {
-			return reader{bad: true}, nil
-		}
-		return reader{b: b[at : at+n]}, b[at : at+n+padding]
-	}
-	r, _ := column()
-	if !c.openRuns(&r) {
-		return ErrDamaged
-	}
-	for _, a := range []*above{&c.ids, &c.visitors} {
-		r, padded := column()
-		a.least = r.uvarint()
-		a.packed = c.openPacked(&r, padded)
-		if r.err() != nil {
+		at := len(b) - padding - len(whole.b)
+		if whole.take(n); whole.bad {
 			return ErrDamaged
 		}
+		c.raw[i] = b[at : at+n+padding]
 	}
-	for i := ownerColumn; i < columnCount; i++ {
-		r, padded := column()
-		if !c.columns[i].open(&r) {
-			return ErrDamaged
-		}
-		c.columns[i].packed = c.openPacked(&r, padded)
-		if w := c.columns[i].width; r.err() != nil || w > placeBits || len(c.columns[i].values) > 1<<w {
-			return ErrDamaged
-		}
-		for len(c.columns[i].values) < 1<<c.columns[i].width {
-			c.columns[i].values = append(c.columns[i].values, 0)
-		}
-	}
+	c.rows = rows
 	return whole.err()
 }
 
-func (c *Chunk) openRuns(r *reader) bool {
-	c.links, c.starts = c.links[:0], c.starts[:0]
-	start, id := 0, uint64(0)
-	for range r.number(ChunkRows) {
-		id += r.uvarint()
-		c.links, c.starts = append(c.links, link.ID(id)), append(c.starts, start)
-		n := r.number(ChunkRows)
-		if n == 0 {
-			return false
-		}
-		start += n
+// Err tells whether a column that was asked for is damaged.
+func (c *Chunk) Err() error {
+	if c.damaged {
+		return ErrDamaged
 	}
-	c.starts = append(c.starts, start)
-	return r.err() == nil && start == c.rows && slices.IsSorted(c.links)
+	return nil
 }
 
-func (c *Chunk) openPacked(r *reader, padded []byte) packed {
+// begin gives a reader of a column that was not asked for before.
+func (c *Chunk) begin(column int) (r reader, ok bool) {
+	if c.opened[column] {
+		return r, false
+	}
+	c.opened[column] = true
+	raw := c.raw[column]
+	return reader{b: raw[:len(raw)-padding]}, true
+}
+
+// runs reads the links.
+func (c *Chunk) runs() {
+	r, ok := c.begin(linkColumn)
+	if !ok {
+		return
+	}
+	c.links, c.starts = c.links[:0], c.starts[:0]
+	start, id, sorted := 0, uint64(0), true
+	for range r.number(ChunkRows) {
+		id += r.uvarint()
+		n := r.number(ChunkRows)
+		sorted = sorted && n > 0 && (start == 0 || link.ID(id) > c.links[len(c.links)-1])
+		c.links, c.starts = append(c.links, link.ID(id)), append(c.starts, start)
+		start += n
+	}
+	if r.err() != nil || start != c.rows || !sorted {
+		c.damaged = true
+		c.links, c.starts = append(c.links[:0], 0), append(c.starts[:0], 0)
+	}
+	c.starts = append(c.starts, c.rows)
+}
+
+// number gives a column of packed numbers.
+func (c *Chunk) number(column int, a *above) *above {
+	if r, ok := c.begin(column); ok {
+		a.least = r.uvarint()
+		a.packed = c.packed(column, &r)
+		if r.err() != nil {
+			c.damaged = true
+			*a = above{}
+		}
+	}
+	return a
+}
+
+func (c *Chunk) id() *above      { return c.number(idColumn, &c.ids) }
+func (c *Chunk) visitor() *above { return c.number(visitorColumn, &c.visitors) }
+
+// packed reads the packed numbers that end a column.
+func (c *Chunk) packed(column int, r *reader) packed {
 	width := r.take(1)
 	if r.bad {
 		return packed{}
@@ -281,22 +301,36 @@ func (c *Chunk) openPacked(r *reader, padded []byte) packed {
 		r.fail()
 		return packed{}
 	}
-	skip := len(padded) - padding - len(r.b)
+	from := len(c.raw[column]) - padding - len(r.b)
 	r.take(packedLen(w, c.rows))
-	return packed{b: padded[skip:], width: w}
+	return packed{b: c.raw[column][from:], width: w}
 }
 
-func (c *coded) open(r *reader) bool {
-	c.values = c.values[:0]
+// column gives a column with a dictionary.
+func (c *Chunk) column(i int) *coded {
+	column := &c.columns[i]
+	r, ok := c.begin(i)
+	if !ok {
+		return column
+	}
+	column.values = column.values[:0]
 	v := uint64(0)
 	for range r.number(ChunkRows) {
 		v += r.uvarint()
-		c.values = append(c.values, v)
+		column.values = append(column.values, v)
 	}
-	if len(c.values) == 0 {
-		c.values = append(c.values, 0)
+	column.packed = c.packed(i, &r)
+	if column.width > placeBits || len(column.values) > 1<<min(column.width, placeBits) {
+		r.fail()
 	}
-	return !r.bad
+	if r.err() != nil {
+		c.damaged = true
+		column.values, column.packed = column.values[:0], packed{}
+	}
+	for len(column.values) < 1<<column.width {
+		column.values = append(column.values, 0)
+	}
+	return column
 }
 
 // Len gives the number of clicks.
@@ -305,6 +339,7 @@ func (c *Chunk) Len() int { return c.rows }
 // Find gives the clicks of a link: from the first number up to, but without,
 // the second.
 func (c *Chunk) Find(id link.ID) (from, to int) {
+	c.runs()
 	i := sort.Search(len(c.links), func(i int) bool { return c.links[i] >= id })
 	if i == len(c.links) || c.links[i] != id {
 		return 0, 0
@@ -314,36 +349,39 @@ func (c *Chunk) Find(id link.ID) (from, to int) {
 
 // EachLink calls fn with the clicks of each link.
 func (c *Chunk) EachLink(fn func(id link.ID, from, to int)) {
+	c.runs()
 	for i, id := range c.links {
 		fn(id, c.starts[i], c.starts[i+1])
 	}
 }
 
 // ID gives the ID of a click.
-func (c *Chunk) ID(i int) click.ID { return click.ID(c.ids.at(i)) }
+func (c *Chunk) ID(i int) click.ID { return click.ID(c.id().at(i)) }
 
 // Class gives the class of a click.
 func (c *Chunk) Class(i int) Class {
-	column := &c.columns[classColumn]
+	column := c.column(classColumn)
 	return Class(column.values[column.at(i)])
 }
 
 // Append appends to r the clicks from a number up to, but without, another.
 func (c *Chunk) Append(r *Rows, from, to int) {
+	c.runs()
 	for run := range c.links {
 		for range min(to, c.starts[run+1]) - max(from, c.starts[run]) {
 			r.Links = append(r.Links, c.links[run])
 		}
 	}
-	owners, classes := &c.columns[ownerColumn], &c.columns[classColumn]
+	owners, classes := c.column(ownerColumn), c.column(classColumn)
+	ids, visitors := c.id(), c.visitor()
 	for i := from; i < to; i++ {
-		r.IDs = append(r.IDs, click.ID(c.ids.at(i)))
-		r.Visitors = append(r.Visitors, c.visitors.at(i))
+		r.IDs = append(r.IDs, click.ID(ids.at(i)))
+		r.Visitors = append(r.Visitors, visitors.at(i))
 		r.Owners = append(r.Owners, account.ID(owners.values[owners.at(i)]))
 		r.Classes = append(r.Classes, Class(classes.values[classes.at(i)]))
 	}
 	for t := range r.Texts {
-		column := &c.columns[textColumns+t]
+		column := c.column(textColumns + t)
 		texts := r.Texts[t]
 		if column.width == 0 {
 			for range to - from {
@@ -361,7 +399,7 @@ func (c *Chunk) Append(r *Rows, from, to int) {
 // EachText calls fn with every text that the chunk names.
 func (c *Chunk) EachText(fn func(Text)) {
 	for i := textColumns; i < columnCount; i++ {
-		for _, v := range c.columns[i].values {
+		for _, v := range c.column(i).values {
 			fn(Text(v))
 		}
 	}

@@ -1,6 +1,7 @@
 package columns_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ func TestChunk(t *testing.T) {
 		order := rows.Order()
 		data := encoder.Append([]byte("before"), rows, order)[len("before"):]
 		var chunk columns.Chunk
-		if err := chunk.Open(data); err != nil {
+		if err := errors.Join(chunk.Open(data), chunk.Err()); err != nil {
 			t.Fatal(err)
 		}
 		want, got := &columns.Rows{}, &columns.Rows{}
@@ -54,8 +55,8 @@ func TestChunk(t *testing.T) {
 			want.AddRow(rows, int(i))
 		}
 		chunk.Append(got, 0, chunk.Len())
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("(-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, got); diff != "" || chunk.Err() != nil {
+			t.Fatalf("error %v (-want +got):\n%s", chunk.Err(), diff)
 		}
 		from := rapid.IntRange(0, chunk.Len()).Draw(t, "from")
 		to := rapid.IntRange(from, chunk.Len()).Draw(t, "to")

@@ -24,7 +24,7 @@ type Counter struct {
 	bySlot   [][]*Visitors       // the same by slot, a page at a time
 
 	scratch  Visitors
-	selected []uint16 // clicks of a chunk, counted from where it is read
+	selected []int32
 	places   []uint16
 	counts   [ChunkRows]uint32
 }
@@ -75,38 +75,34 @@ func (c *Counter) key(slot int64) int64 { return c.line.Add(slot*(SlotLength/100
 // another, that the query asks for and that have an ID from first up to, but
 // without, end.
 func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
-	if !c.filter.open(chunk) {
+	c.selected = c.filter.candidates(c.selected[:0], chunk, from, to, first, end)
+	if len(c.selected) == 0 {
 		return
 	}
-	c.selected = c.selected[:0]
-	all := c.filter.Plain() && !c.filter.owner
-	classes := &chunk.columns[classColumn]
-	c.places = classes.places(c.places, from, to)
-	for i := from; i < to; i++ {
-		id := chunk.ID(i)
-		if id < first || id >= end || !all && !c.filter.has(chunk, i) {
-			continue
-		}
-		group := Class(classes.values[c.places[i-from]]).people()
+	classes, ids, visitors := chunk.column(classColumn), chunk.id(), chunk.visitor()
+	selected := c.selected[:0]
+	for _, row := range c.selected {
+		i := int(row)
+		group := Class(classes.values[classes.at(i)]).people()
 		c.bots += int64(group)
 		if !c.filter.groups[group] {
 			continue
 		}
-		c.selected = append(c.selected, uint16(i-from))
-		ms := millis(id)
+		selected = append(selected, row)
+		ms := millis(click.ID(ids.at(i)))
 		c.last = max(c.last, ms)
 		slot := SlotOf(ms)
 		c.slots.add(Text(slot), 1)
-		if visitor := chunk.visitors.at(i); visitor != 0 {
+		if visitor := visitors.at(i); visitor != 0 {
 			c.visitors.Add(visitor)
 			c.bucket(slot).Add(visitor)
 		}
 	}
-	if len(c.selected) == 0 {
+	if c.selected = selected; len(selected) == 0 {
 		return
 	}
 	for d, column := range columnOf {
-		c.countColumn(&c.texts[d], &chunk.columns[textColumns+column], column < 0, from, to)
+		c.countColumn(&c.texts[d], chunk.column(textColumns+column), column < 0, from, to)
 	}
 }
 
@@ -118,18 +114,24 @@ func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, t
 		}
 		return Text(value)
 	}
-	if column.width == 0 {
-		texts.add(text(column.values[0]), int64(len(c.selected)))
+	switch n := len(c.selected); {
+	case column.width == 0:
+		texts.add(text(column.values[0]), int64(n))
 		return
-	}
-	c.places = column.places(c.places, from, to)
-	if len(c.selected) == to-from {
+	case n < (to-from)/8:
+		for _, i := range c.selected {
+			texts.add(text(column.values[column.at(int(i))]), 1)
+		}
+		return
+	case n == to-from:
+		c.places = column.places(c.places, from, to)
 		for _, place := range c.places {
 			c.counts[place&(ChunkRows-1)]++
 		}
-	} else {
+	default:
+		c.places = column.places(c.places, from, to)
 		for _, i := range c.selected {
-			c.counts[c.places[i]&(ChunkRows-1)]++
+			c.counts[c.places[int(i)-from]&(ChunkRows-1)]++
 		}
 	}
 	for place, value := range column.values {

@@ -13,6 +13,10 @@ type Filter struct {
 	groups [2]bool // whether people and others are asked for
 	owner  bool
 	texts  []textFilter
+
+	selected []int32
+	places   []uint16
+	asked    []bool // by place
 }
 
 // textFilter is a click.Filter whose values are numbers.
@@ -20,7 +24,6 @@ type textFilter struct {
 	column int // of Chunk.columns
 	not    bool
 	has    map[uint64]bool
-	places []bool // whether the value at a place of the chunk's dictionary is asked for
 }
 
 // Names are the texts that a query names, by what they are called.
@@ -77,56 +80,72 @@ func NewFilter(q *click.Query, names Names) *Filter {
 // their time and kind.
 func (f *Filter) Plain() bool { return len(f.texts) == 0 }
 
-// open makes the filter ready for a chunk, and reports whether any of its
-// clicks may be asked for.
-func (f *Filter) open(c *Chunk) bool {
-	for i := range f.texts {
-		t := &f.texts[i]
-		column := &c.columns[t.column]
-		t.places = t.places[:0]
-		possible := false
-		for _, v := range column.values {
-			asked := t.has[v] != t.not
-			t.places = append(t.places, asked)
-			possible = possible || asked
-		}
-		if !possible {
-			return false
-		}
-	}
-	return true
-}
-
-// has reports whether a click is asked for, but for its time and kind.
-func (f *Filter) has(c *Chunk, i int) bool {
-	if f.owner {
-		owners := &c.columns[ownerColumn]
-		if owners.values[owners.at(i)] != uint64(f.q.Owner) {
-			return false
-		}
-	}
-	for n := range f.texts {
-		t := &f.texts[n]
-		if !t.places[c.columns[t.column].at(i)] {
-			return false
-		}
-	}
-	return true
-}
-
 // Select appends to dst the numbers of the clicks of a chunk, from one up to,
 // but without, another, that the query asks for and that have an ID from first
 // up to, but without, end.
 func (f *Filter) Select(dst []int32, c *Chunk, from, to int, first, end click.ID) []int32 {
-	if !f.open(c) {
-		return dst
-	}
-	for i := from; i < to; i++ {
-		if id := c.ID(i); id >= first && id < end && f.groups[c.Class(i).people()] && f.has(c, i) {
-			dst = append(dst, int32(i))
+	f.selected = f.candidates(f.selected[:0], c, from, to, first, end)
+	for _, i := range f.selected {
+		if f.groups[c.Class(int(i)).people()] {
+			dst = append(dst, i)
 		}
 	}
 	return dst
+}
+
+// candidates is Select for clicks of every kind.
+func (f *Filter) candidates(dst []int32, c *Chunk, from, to int, first, end click.ID) []int32 {
+	start := len(dst)
+	for i := from; i < to; i++ {
+		dst = append(dst, int32(i))
+	}
+	if f.owner {
+		owners := c.column(ownerColumn)
+		dst = f.keep(dst, start, owners, from, to, func(v uint64) bool { return v == uint64(f.q.Owner) })
+	}
+	for n := range f.texts {
+		t := &f.texts[n]
+		dst = f.keep(dst, start, c.column(t.column), from, to, func(v uint64) bool { return t.has[v] != t.not })
+	}
+	if len(dst) == start {
+		return dst
+	}
+	ids := c.id()
+	kept := dst[:start]
+	for _, i := range dst[start:] {
+		if id := click.ID(ids.at(int(i))); id >= first && id < end {
+			kept = append(kept, i)
+		}
+	}
+	return kept
+}
+
+// keep leaves in list, from start on, the clicks whose value is asked for.
+func (f *Filter) keep(list []int32, start int, column *coded, from, to int, asked func(uint64) bool) []int32 {
+	if len(list) == start {
+		return list
+	}
+	f.asked = f.asked[:0]
+	some, all := false, true
+	for _, v := range column.values {
+		is := asked(v)
+		f.asked = append(f.asked, is)
+		some, all = some || is, all && is
+	}
+	switch {
+	case !some:
+		return list[:start]
+	case all:
+		return list
+	}
+	f.places = column.places(f.places, from, to)
+	kept := list[:start]
+	for _, i := range list[start:] {
+		if f.asked[f.places[int(i)-from]] {
+			kept = append(kept, i)
+		}
+	}
+	return kept
 }
 
 // FirstID gives the lowest ID that a click at t, in milliseconds since 1970, can

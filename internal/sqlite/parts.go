@@ -124,6 +124,9 @@ func (r *chunks) each(p *part, fn func(c *columns.Chunk) error) error {
 		if err := fn(c); err != nil {
 			return err
 		}
+		if c.Err() != nil {
+			return errDamagedPart
+		}
 	}
 	return nil
 }

@@ -275,6 +275,9 @@ func (r *reader) read(p *part, first, end click.ID, each func(c *columns.Chunk, 
 		if from, to := c.Find(r.link); from < to {
 			each(c, from, to)
 		}
+		if c.Err() != nil {
+			return errDamagedPart
+		}
 	}
 	return nil
 }
