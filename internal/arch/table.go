@@ -19,7 +19,7 @@ func Table() []Line {
 		{Path: "internal/journal", Kind: Mechanism},
 		{Path: "internal/enrich", Kind: Mechanism, Uses: []string{
 			"github.com/phuslu/iploc",
-			"github.com/mileusna/useragent",
+			"github.com/oschwald/maxminddb-golang",
 		}},
 		{Path: "internal/columns", Kind: Mechanism},
 		{Path: "internal/ratelimit", Kind: Mechanism},
@@ -53,6 +53,7 @@ func Table() []Line {
 		{Path: "client", Kind: Outside},
 		{Path: "e2e", Kind: Outside, TestUses: []string{"zombiezen.com/go/sqlite"}},
 		{Path: "bench", Kind: Outside},
+		{Path: "test/mmdb", Kind: Outside},
 		{Path: "test/program", Kind: Outside},
 		{Path: "test/wire", Kind: Outside},
 	}

@@ -1,6 +1,7 @@
 package enrich_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -17,11 +18,7 @@ import (
 // says where it is: a clean checkout has no such folder beside it.
 func corpora(t *testing.T, name string) string {
 	t.Helper()
-	dir := os.Getenv("KURZ_CORPORA")
-	if dir == "" {
-		dir = filepath.FromSlash("../../../shared/corpora")
-	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(corporaDir(), name)
 	_, err := os.Stat(path)
 	switch {
 	case err == nil:
@@ -31,6 +28,10 @@ func corpora(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func corporaDir() string {
+	return cmp.Or(os.Getenv("KURZ_CORPORA"), filepath.FromSlash("../../../shared/corpora"))
 }
 
 func TestCrawlers(t *testing.T) {

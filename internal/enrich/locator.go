@@ -19,7 +19,7 @@ func NewLocator() Locator { return Locator{} }
 // (private, loopback, link-local …) have no place.
 func (Locator) Locate(addr netip.Addr) click.Place {
 	addr = addr.Unmap().WithZone("")
-	if !addr.IsValid() || !addr.IsGlobalUnicast() || addr.IsPrivate() {
+	if !onInternet(addr) {
 		return click.Place{}
 	}
 	country := iploc.IPCountry(addr)
@@ -27,4 +27,9 @@ func (Locator) Locate(addr netip.Addr) click.Place {
 		return click.Place{}
 	}
 	return click.Place{Country: country}
+}
+
+// onInternet reports whether an address can be someone's there.
+func onInternet(addr netip.Addr) bool {
+	return addr.IsValid() && addr.IsGlobalUnicast() && !addr.IsPrivate()
 }
