@@ -122,6 +122,7 @@ type Backend struct {
 	data    *Data
 	journal *journal.Journal
 	hasher  *enrich.Hasher
+	cities  *enrich.Cities // nil without a city database
 	lock    *Lock
 }
 
@@ -166,6 +167,10 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return fmt.Errorf("visitor key: %w", err)
 	}
+	locator, err := b.locator(s, o)
+	if err != nil {
+		return err
+	}
 	secret, err := openSecret(filepath.Join(s.Data, secretName), o.Rand)
 	if err != nil {
 		return err
@@ -180,14 +185,29 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
 		Idempotency: answers, Secret: secret,
 		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
-		Enricher: enrich.New(), Locator: enrich.NewLocator(), Hasher: b.hasher,
+		Enricher: enrich.New(), Locator: locator, Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),
 		Checks: []app.Check{
 			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
 		},
-		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures()),
+		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), b.cityMeasures()),
+	}
+	if b.cities != nil {
+		b.Parts.Checks = append(b.Parts.Checks, app.Check{Name: "city database", Run: b.describeCities})
 	}
 	return nil
+}
+
+// locator gives what finds the place of an address.
+func (b *Backend) locator(s *config.Settings, o Options) (click.Locator, error) {
+	if s.GeoIP == "" {
+		return enrich.NewLocator(), nil
+	}
+	var err error
+	if b.cities, err = enrich.OpenCities(s.GeoIP, o.Logger); err != nil {
+		return nil, fmt.Errorf("KURZ_GEOIP: %w: name a city database in MaxMind's format, or leave the setting out", err)
+	}
+	return b.cities, nil
 }
 
 // Close closes everything, the journal last but the lock.
@@ -195,6 +215,9 @@ func (b *Backend) Close() error {
 	var err error
 	if b.hasher != nil {
 		err = b.hasher.Close()
+	}
+	if b.cities != nil {
+		err = errors.Join(err, b.cities.Close())
 	}
 	if b.data != nil {
 		err = errors.Join(err, b.data.Close())

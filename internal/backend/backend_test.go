@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,8 +20,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kurz/internal/backend"
+	"kurz/internal/click"
 	"kurz/internal/config"
 	"kurz/internal/idempotency"
+	"kurz/test/mmdb"
 )
 
 func load(t *testing.T, dir string, environ ...string) *config.Settings {
@@ -124,6 +127,60 @@ func TestOpenMakesWhatItNeeds(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A city database has a line of its own among checks and measures, and a broken
+// one keeps a server from starting.
+func TestOpenWithCities(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "city.mmdb")
+	data, err := mmdb.Write(mmdb.Database{Type: "Test-City", Built: time.Unix(1_780_000_000, 0), Networks: map[netip.Prefix]mmdb.Record{
+		netip.MustParsePrefix("81.2.69.0/24"): mmdb.City("GB", "England", "ENG", "London"),
+	}})
+	if err == nil {
+		err = os.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := load(t, t.TempDir(), "KURZ_GEOIP="+file)
+	b, err := open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := click.Place{Country: "GB", Region: "England", City: "London"}
+	if got := b.Parts.Locator.Locate(netip.MustParseAddr("81.2.69.142")); got != want {
+		t.Errorf("%+v", got)
+	}
+	said := ""
+	for _, c := range b.Parts.Checks {
+		if c.Name == "city database" {
+			said, err = c.Run(t.Context())
+		}
+	}
+	if said != "Test-City of 2026-05-28" || err != nil {
+		t.Errorf("%q, %v", said, err)
+	}
+	measured := map[string]float64{}
+	for _, m := range b.Parts.Measures {
+		if strings.HasPrefix(m.Name, "kurz_geoip_") {
+			measured[m.Name] = m.Read()
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{
+		"kurz_geoip_build_timestamp_seconds": 1_780_000_000, "kurz_geoip_reloads_total": 0,
+		"kurz_geoip_failures_total": 0, "kurz_geoip_failing": 0,
+	}, measured); diff != "" {
+		t.Error(diff)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, 100); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := open(t.Context(), s); err == nil || !strings.Contains(err.Error(), "KURZ_GEOIP: "+file) {
+		t.Errorf("%v, %v", b, err)
 	}
 }
 

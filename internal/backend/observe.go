@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kurz/internal/app"
+	"kurz/internal/enrich"
 	"kurz/internal/fault"
 	"kurz/internal/journal"
 	"kurz/internal/memory"
@@ -58,6 +60,42 @@ func (b *Backend) keyMeasures() []app.Measure {
 			return 0
 		}},
 	}
+}
+
+func (b *Backend) cityMeasures() []app.Measure {
+	if b.cities == nil {
+		return nil
+	}
+	read := func(value func(enrich.CitiesStats) float64) func() float64 {
+		return func() float64 { return value(b.cities.Stats()) }
+	}
+	return []app.Measure{
+		{Name: "kurz_geoip_build_timestamp_seconds", Help: "When the city database in force was built, in seconds since 1970.", Read: read(func(s enrich.CitiesStats) float64 { return float64(s.File.Built.Unix()) })},
+		{Name: "kurz_geoip_reloads_total", Help: "City databases that took the place of another.", Total: true, Read: read(func(s enrich.CitiesStats) float64 { return float64(s.Reloads) })},
+		{Name: "kurz_geoip_failures_total", Help: "City databases that were refused, the old one staying in force.", Total: true, Read: read(func(s enrich.CitiesStats) float64 { return float64(s.Failures) })},
+		{Name: "kurz_geoip_failing", Help: "1 while the file of the city database can't be used and an older one is in force.", Read: read(func(s enrich.CitiesStats) float64 {
+			if s.Failing {
+				return 1
+			}
+			return 0
+		})},
+	}
+}
+
+// describeCities never fails: without a new city database, and without any,
+// kurz can do its work.
+func (b *Backend) describeCities(context.Context) (string, error) {
+	st := b.cities.Stats()
+	text := fmt.Sprintf("%s of %s", st.File.Type, st.File.Built.Format(time.DateOnly))
+	if st.Failing {
+		text += ", the file that was to replace it can't be used"
+	}
+	return text, nil
+}
+
+// InspectCities reads the city database at path as a server would.
+func InspectCities(ctx context.Context, path string) (enrich.CityFile, error) {
+	return enrich.InspectCities(ctx, path)
 }
 
 // VerifyJournal reads all of the data folder's journal and tells what it found.

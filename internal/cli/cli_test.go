@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"kurz/internal/cli"
+	"kurz/test/mmdb"
 )
 
 // TestMain makes this test program stand in for kurz in the scripts.
@@ -48,12 +50,31 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KURZ_DATA", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("KURZ_LISTEN", "127.0.0.1:0")
-			return nil
+			return cityDatabases(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"eventually": eventually, "address": address, "get": get, "output": output, "poke": poke,
 		},
 	})
+}
+
+// cityDatabases puts city.mmdb, old.mmdb and countries.mmdb into a folder.
+func cityDatabases(dir string) error {
+	london, now := netip.MustParsePrefix("81.2.69.0/24"), time.Now()
+	for name, d := range map[string]mmdb.Database{
+		"city.mmdb":      {Type: "Test-City", Built: now, Networks: map[netip.Prefix]mmdb.Record{london: mmdb.City("GB", "England", "ENG", "London")}},
+		"old.mmdb":       {Type: "Test-City", Built: now.AddDate(0, 0, -61), Networks: map[netip.Prefix]mmdb.Record{london: mmdb.City("GB", "England", "ENG", "London")}},
+		"countries.mmdb": {Type: "Test-Country", Built: now, Networks: map[netip.Prefix]mmdb.Record{london: mmdb.City("GB", "", "", "")}},
+	} {
+		data, err := mmdb.Write(d)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), data, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func eventually(ts *testscript.TestScript, neg bool, args []string) {

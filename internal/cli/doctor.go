@@ -113,6 +113,7 @@ func (d *doctor) examine(ctx context.Context, loaded *config.Loaded) {
 	}
 	d.add("settings", levelOK, fmt.Sprintf("%d given, the rest by default", changed), "")
 	d.files()
+	d.cities(ctx)
 	d.clock()
 	info, err := os.Stat(d.s.Data)
 	switch {
@@ -174,6 +175,32 @@ func (d *doctor) files() {
 	}
 	if err := pair.Leaf.VerifyHostname(d.s.BaseURL.Hostname()); err != nil {
 		d.add("certificate", levelWarn, err.Error(), "get one for the host of KURZ_BASE_URL")
+	}
+}
+
+// oldCities is the age of a city database from which on too many addresses
+// have moved.
+const oldCities = 60 * 24 * time.Hour
+
+// cities looks at the city database.
+func (d *doctor) cities(ctx context.Context) {
+	const check = "city database"
+	if d.s.GeoIP == "" {
+		return
+	}
+	file, err := backend.InspectCities(ctx, d.s.GeoIP)
+	if err != nil {
+		d.add(check, levelFail, err.Error(), "name a city database in MaxMind's format by KURZ_GEOIP, or leave it out")
+		return
+	}
+	text := fmt.Sprintf("%s, built on %s, countries: %d, cities: %d", file.Type, moment(file.Built), file.Countries, file.Cities)
+	switch age := d.w.Now().Sub(file.Built); {
+	case file.Cities == 0:
+		d.add(check, levelWarn, text, "it knows no cities: get a city database, or leave KURZ_GEOIP out")
+	case age > oldCities:
+		d.add(check, levelWarn, fmt.Sprintf("%s, %d days ago", text, age/(24*time.Hour)), "get a newer one; the server takes the new file by itself")
+	default:
+		d.add(check, levelOK, text, "")
 	}
 }
 

@@ -102,7 +102,6 @@ func (l *loader) checkAvailable(s *Settings) {
 		{"KURZ_REDIS", s.Redis != ""},
 		{"KURZ_KAFKA", s.Kafka != ""},
 		{"KURZ_CLICKHOUSE", s.ClickHouse != ""},
-		{"KURZ_GEOIP", s.GeoIP != ""},
 	} {
 		if later.given {
 			l.problem("%s%s", later.name, notYet)

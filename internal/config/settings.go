@@ -62,7 +62,7 @@ type Settings struct {
 	VisitorKeyRotation Rotation      `env:"VISITOR_KEY_ROTATION" default:"day" group:"Clicks" doc:"How often the key of the visitor hash changes: day, week, month; or never, with KURZ_VISITOR_KEY. Unique visitors are exact within this time."`
 	VisitorKey         string        `env:"VISITOR_KEY" group:"Clicks" secret:"true" doc:"Key of the visitor hash, at least 32 characters; only where KURZ_VISITOR_KEY_ROTATION is never."`
 	HonourDNT          bool          `env:"HONOUR_DNT" default:"false" group:"Clicks" doc:"Whether DNT: 1 and Sec-GPC: 1 are honoured: the click counts, and nothing else is kept."`
-	GeoIP              string        `env:"GEOIP" group:"Clicks" doc:"City database in MaxMind's format. To come; countries are known without one."`
+	GeoIP              string        `env:"GEOIP" group:"Clicks" doc:"City database in MaxMind's format (.mmdb), such as GeoLite2 City: clicks get a region and a city. Read anew when it changes. Countries are known without one."`
 	PumpInterval       time.Duration `env:"PUMP_INTERVAL" default:"200ms" group:"Clicks" doc:"How often clicks are brought from the journal into the statistics, 10ms to 2s."`
 
 	LogLevel     slog.Level `env:"LOG_LEVEL" default:"info" group:"Logs" doc:"debug, info, warn or error."`
