@@ -45,9 +45,12 @@ var browserMarks = []mark{
 	{"OPT/", "Opera"},
 	{"OPX/", "Opera"},
 	{"Opera", "Opera"},
+	{"OculusBrowser/", "Meta Quest Browser"},
 	{"SamsungBrowser/", "Samsung Internet"},
 	{"YaBrowser/", "Yandex Browser"},
 	{"YaSearchBrowser/", "Yandex Browser"},
+	{"YandexSearch", "Yandex Browser"},
+	{"YaApp_", "Yandex Browser"},
 	{"Vivaldi/", "Vivaldi"},
 	{"DuckDuckGo/", "DuckDuckGo"},
 	{"Ddg/", "DuckDuckGo"},
@@ -60,6 +63,20 @@ var browserMarks = []mark{
 	{"HuaweiBrowser/", "Huawei Browser"},
 	{"HeyTapBrowser/", "HeyTap Browser"},
 	{"VivoBrowser/", "Vivo Browser"},
+	{"HonorBrowser/", "Honor Browser"},
+	{"MZBrowser/", "Meizu Browser"},
+	{"PHX/", "Phoenix Browser"},
+	{"Quark/", "Quark"},
+	{"AlohaBrowser/", "Aloha"},
+	{"baiduboxapp/", "Baidu"},
+	{"baidubrowser", "Baidu"},
+	{"BIDUBrowser", "Baidu"},
+	{"SogouMobileBrowser/", "Sogou"},
+	{"Weibo", "Weibo"},
+	{"NAVER(", "NAVER"},
+	{"Zalo", "Zalo"},
+	{"BingSapphire/", "Bing"},
+	{"BingWeb/", "Bing"},
 	{"MicroMessenger/", "WeChat"},
 	{"QQBrowser/", "QQ Browser"},
 	{"Silk/", "Silk"},
@@ -70,6 +87,9 @@ var browserMarks = []mark{
 	{"Sleipnir/", "Sleipnir"},
 	{"Ecosia ", "Ecosia"},
 	{"AvastSecureBrowser/", "Avast"},
+	{"Avast/", "Avast"},
+	{"AVG/", "AVG"},
+	{"Norton/", "Norton"},
 	{"FBAN/", "Facebook"},
 	{"FBAV/", "Facebook"},
 	{"FB_IAB", "Facebook"},
@@ -84,6 +104,10 @@ var browserMarks = []mark{
 	{"Pinterest/", "Pinterest"},
 	{"LinkedInApp", "LinkedIn"},
 	{"Twitter for", "X"},
+	{"TwitterAndroid", "X"},
+	{"Reddit/", "Reddit"},
+	{"Telegram-Android", "Telegram"},
+	{"GoogleApp/", "Google App"},
 	{"Line/", "LINE"},
 	{"KAKAOTALK", "KakaoTalk"},
 	{"GSA/", "Google App"},
@@ -96,12 +120,15 @@ var browserMarks = []mark{
 	{"CriOS/", "Chrome"},
 	{"Chromium/", "Chromium"},
 	{"; wv)", "Android WebView"},
+	{"Version/4.0 Chrome/", "Android WebView"}, // before they said wv
 	{"Chrome/", "Chrome"},
 	{"Firefox/", "Firefox"},
 	{"Trident/", "Internet Explorer"},
 	{"MSIE ", "Internet Explorer"},
 	{"PlayStation", "PlayStation"},
 	{"Nintendo", "Nintendo"},
+	{"LG Browser/", "LG Browser"},
+	{"NetFront", "NetFront"},
 	{"Konqueror", "Konqueror"},
 	{"Epiphany/", "GNOME Web"},
 	{"BB10", "BlackBerry"},
@@ -121,9 +148,6 @@ var osMarks = []mark{
 	{"AppleTV", "tvOS"},
 	{"Apple TV", "tvOS"},
 	{"tvOS", "tvOS"},
-	{"iPhone", "iOS"},
-	{"iPad", "iOS"},
-	{"iPod", "iOS"},
 	{"PlayStation", "PlayStation"},
 	{"Nintendo", "Nintendo"},
 	{"CrOS", "ChromeOS"},
@@ -135,7 +159,13 @@ var osMarks = []mark{
 	{"KAIOS", "KaiOS"},
 	{"HarmonyOS", "HarmonyOS"},
 	{"OpenHarmony", "HarmonyOS"},
+	{"VIDAA", "VIDAA"},
 	{"Android", "Android"},
+	{"Andr0id", "Android"}, // of televisions
+	{"; Adr ", "Android"},  // of UC Browser
+	{"iPhone", "iOS"},      // and parts of the names of others' devices
+	{"iPad", "iOS"},
+	{"iPod", "iOS"},
 	{"Macintosh", "macOS"},
 	{"Mac OS X", "macOS"},
 	{"BlackBerry", "BlackBerry"},
@@ -181,6 +211,22 @@ var deviceMarks = []mark{
 	{"SHIELD", tv},
 	{"TV Safari", tv},
 	{"Opera TV", tv},
+	{"OMI/", tv},
+	{"Andr0id", tv},
+	{"AndroidTV", tv},
+	{"VIDAA", tv},
+	{"TiVo", tv},
+	{"LG Browser/", tv},
+	{"CE-HTML", tv},
+	{"NETTV/", tv},
+	{"MiTV", tv},
+	{"BeyondTV", tv},
+	{"TV Box", tv},
+	{"TV BOX", tv},
+	{"TVBOX", tv},
+	{"TV Stick", tv},
+	{"MagentaTV", tv},
+	{"Maple", tv},
 	{"Chromecast", tv},
 	{"iPad", tablet},
 	{"Tablet", tablet},
@@ -248,10 +294,19 @@ func parseAgent(text string) agent {
 	if a.browser == "" {
 		a.browser = webKit(text, a.os)
 	}
+	if a.kind == click.Human && a.browser+a.os+a.device == "" && nothingBehind(text) {
+		a.kind = click.Bot
+	}
 	if a.kind != click.Human {
 		a.device = bot
 	}
 	return a
+}
+
+// nothingBehind reports whether an agent that says neither browser, system nor
+// device only pretends to be some: "Mozilla/5.0 (thing/1.0)".
+func nothingBehind(text string) bool {
+	return strings.HasPrefix(text, "Mozilla/5.0") && !strings.Contains(text, "WebKit/") && !strings.Contains(text, "Gecko/")
 }
 
 // webKit names the browsers that say nothing but the system they belong to.

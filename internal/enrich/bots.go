@@ -17,7 +17,7 @@ var previewMarks = []string{
 	"diaspora", "peertube", "pixelfed", "cardyb/", "iframely", "embedly", "opengraph", "open graph", "unfurl", "linkpreview",
 	"link-preview", "microsoft-teams", "mattermost-bot", "synapse (bot", "nextcloud server crawler", "notionembedder",
 	"flipboardproxy", "bitlybot", "bitrix link", "google-chat", "google-pagerenderer", "steamchaturllookup",
-	"apple-messages", "imessage", "preview",
+	"applebot", "apple-messages", "imessage", "preview",
 }
 
 // botMarks are found, in lower case, in agents of programs, and not in those
@@ -36,7 +36,9 @@ var botMarks = []string{
 	// Services that come with a browser's name.
 	"google-", "partners-google", "store-google", "google favicon", "googleagent", "pingdom", "appinsights", "siteimprove",
 	"dareboost", "datanyze", "ptst/", "newsai/", "collapsify", "hardenize", "manus-user", "scope3", "silktide",
-	"thousandeyes", "sindup", "tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
+	"thousandeyes", "sindup", "page speed", "google search console", "duplexweb", "statuscake", "catchpoint", "emailproxy",
+	"mail.ukr.net", "cloudflare", "whatcms", "assetnote", "devin/", "functionize", "transcoder", "networkmeasurement",
+	"prospecting", "leadradar", "rigor)", "iplabel", "yunjiankong", "dmbrowser", "convertify", "tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
 	"marketgoo", "miniature.io", "newsnow", "openvas", "printfriendly", "readable/", "securityheaders",
 	"splash version", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
 	"ips-", "bw/1", "mutant", "hotjar", "imageproxy",
@@ -44,7 +46,9 @@ var botMarks = []string{
 
 // namesakes are parts of people's agents that a bot mark would be found in.
 var namesakes = strings.NewReplacer(
-	"cubot", "", // a maker of telephones
+	"ecosia android@", "", "ecosia ios@", "", // a browser
+	"agentweb", "", // in browsers of Android
+	"botech", "", // a maker of televisions
 	"user-agent:", "",
 	"applewebkit", "",
 	"verifone", "", // a maker of tills
@@ -62,7 +66,7 @@ var browserStarts = []string{
 // kindOfAgent tells what an agent is: Human, Bot or Preview. It errs on the
 // side of Human: a visit of a person is never to be hidden.
 func kindOfAgent(text string) click.Kind {
-	low := namesakes.Replace(strings.ToLower(strings.TrimSpace(text)))
+	low := namesakes.Replace(withoutModel(strings.ToLower(strings.Trim(text, " \""))))
 	switch {
 	case containsAny(low, previewMarks):
 		return click.Preview
@@ -70,6 +74,25 @@ func kindOfAgent(text string) click.Kind {
 		return click.Bot
 	}
 	return click.Human
+}
+
+// withoutModel leaves the device out of the agent of a browser on Android, as
+// in "mozilla/5.0 (linux; android 7.0; m bot 54 build/…)": makers call them
+// robots, spiders and phantoms.
+func withoutModel(low string) string {
+	_, rest, found := strings.Cut(low, "(linux; ")
+	if !found {
+		return low
+	}
+	_, rest, found = strings.Cut(rest, "android ")
+	if !found {
+		return low
+	}
+	model, after, found := strings.Cut(rest, ") applewebkit/")
+	if !found || containsAny(model, []string{"compatible", "http", "-google"}) {
+		return low // a program that says what it is there
+	}
+	return low[:len(low)-len(rest)] + after
 }
 
 // onlyCompatible reports whether an agent says that it is compatible with

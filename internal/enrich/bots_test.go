@@ -80,6 +80,7 @@ func TestPreviews(t *testing.T) {
 		"Mozilla/5.0 (compatible; Iframely/1.3.1; +https://iframely.com/docs/about)",
 		"facebookexternalhit/1.1; kakaotalk-scrap/1.0; +https://devtalk.kakao.com/t/scrap/33984",
 		"Snap URL Preview Service; bot; snapchat; https://developers.snap.com/robots", "MicrosoftPreview/2.0 +https://aka.ms/MicrosoftPreview",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_5) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.1.1 Safari/605.1.15 (Applebot/0.1; +http://www.apple.com/go/applebot)",
 	} {
 		if got := enrich.New().Enrich(click.Headers{UserAgent: text}); got.Kind != click.Preview || got.Device != "bot" {
 			t.Errorf("%s: %v, %s", text, got.Kind, got.Device)
@@ -110,6 +111,10 @@ func TestKind(t *testing.T) {
 		{"Go", click.Headers{UserAgent: "Go-http-client/2.0"}, click.Bot},
 		{"headless", click.Headers{UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/142.0.0.0 Safari/537.36"}, click.Bot},
 		{"bare", click.Headers{UserAgent: "Mozilla/5.0"}, click.Bot},
+		{"nothing behind it", click.Headers{UserAgent: "Mozilla/5.0 (Thing/1.0)"}, click.Bot},
+		{"of Google, on a telephone", click.Headers{UserAgent: "Mozilla/5.0 (Linux; Android 8.0; Pixel 2 Build/OPD3; Storebot-Google/1.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/81.0.4044.138 Mobile Safari/537.36"}, click.Bot},
+		{"on a telephone", click.Headers{UserAgent: "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/W.X.Y.Z Mobile Safari/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}, click.Bot},
+		{"in Instagram", click.Headers{UserAgent: "Mozilla/5.0 (Linux; Android 15; CPH2557 Build/AP3A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/142.0.7444.142 Mobile Safari/537.36 Instagram 406.0.0.58.159 Android (35/15; 480dpi; 1080x2400; OPPO; CPH2557)"}, click.Human},
 		{"nonsense", click.Headers{UserAgent: "\x00\xff"}, click.Bot},
 	}
 	for _, tt := range tests {

@@ -5,6 +5,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
+
 	"kurz/internal/click"
 )
 
@@ -49,8 +51,9 @@ func clean(s string, limit int) string {
 }
 
 // referrer gives a referrer's address without query, fragment, credentials and
-// port, and its host without "www.". What is no address of a page or an app is
-// no referrer.
+// port, and the site that its host belongs to. An app's host is its name, such
+// as com.google.android.gm. What is no address of a page or an app is no
+// referrer.
 func referrer(raw string) (address, host string) {
 	raw = clean(raw, maxInput)
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
@@ -70,7 +73,28 @@ func referrer(raw string) (address, host string) {
 	if path != "" {
 		address += "/" + path
 	}
-	return clean(address, maxReferrer), strings.TrimPrefix(host, "www.")
+	return clean(address, maxReferrer), site(host)
+}
+
+// sites are those that lead people out by another host.
+var sites = map[string]string{
+	"l.facebook.com": "facebook.com", "lm.facebook.com": "facebook.com", "l.instagram.com": "instagram.com",
+	"l.messenger.com": "messenger.com", "l.threads.com": "threads.com", "l.threads.net": "threads.net",
+	"out.reddit.com": "reddit.com", "away.vk.com": "vk.com",
+}
+
+// site gives the name that reports know a host by: without "www.", "m." and
+// "mobile.", which are views of the same, unless that is the whole name.
+func site(host string) string {
+	if name, ok := sites[host]; ok {
+		return name
+	}
+	for _, view := range []string{"www.", "m.", "mobile."} {
+		if rest, found := strings.CutPrefix(host, view); found && strings.Contains(rest, ".") {
+			host = rest
+		}
+	}
+	return host
 }
 
 // hostOf gives the host of an authority in lower case, "" if it is none.
@@ -87,10 +111,25 @@ func hostOf(authority string) string {
 	}
 	host, _, _ := strings.Cut(authority, ":")
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if !ascii(host) {
+		var err error
+		if host, err = idna.Lookup.ToASCII(host); err != nil {
+			return ""
+		}
+	}
 	if len(host) > maxHost || strings.Trim(host, ".") == "" || strings.ContainsAny(host, " <>\"'`\\^{|}%()[],;=!$&*+") {
 		return ""
 	}
 	return host
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // language gives the primary subtag of the language that is liked best.
