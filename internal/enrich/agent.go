@@ -34,7 +34,7 @@ const (
 // mark says that an agent with the token is named so.
 type mark struct{ token, name string }
 
-var browserMarks = []mark{
+var browsers = newNamer([]mark{
 	{"Edg/", "Edge"},
 	{"EdgA/", "Edge"},
 	{"EdgiOS/", "Edge"},
@@ -139,9 +139,9 @@ var browserMarks = []mark{
 	{"ELinks", "ELinks"},
 	{"NetSurf", "NetSurf"},
 	{"Dillo/", "Dillo"},
-}
+})
 
-var osMarks = []mark{
+var systems = newNamer([]mark{
 	{"Windows Phone", "Windows Phone"},
 	{"Xbox", "Xbox"},
 	{"Windows", "Windows"},
@@ -182,9 +182,9 @@ var osMarks = []mark{
 	{"Linux", "Linux"},
 	{"X11", "Linux"},
 	{"Ubuntu", "Linux"},
-}
+})
 
-var deviceMarks = []mark{
+var devices = newNamer([]mark{
 	{"PlayStation", console},
 	{"Xbox", console},
 	{"Nintendo", console},
@@ -273,23 +273,13 @@ var deviceMarks = []mark{
 	{"NetBSD", desktop},
 	{"SunOS", desktop},
 	{"Mac OS X", desktop},
-}
-
-// named gives the name of the first mark that is found in a text, "" for none.
-func named(text string, marks []mark) string {
-	for _, m := range marks {
-		if strings.Contains(text, m.token) {
-			return m.name
-		}
-	}
-	return ""
-}
+})
 
 // parseAgent tells what a user agent says.
 func parseAgent(text string) agent {
 	a := agent{
-		kind: kindOfAgent(text), browser: named(text, browserMarks),
-		os: named(text, osMarks), device: named(text, deviceMarks),
+		kind: kindOfAgent(text), browser: browsers.name(text),
+		os: systems.name(text), device: devices.name(text),
 	}
 	if a.browser == "" {
 		a.browser = webKit(text, a.os)

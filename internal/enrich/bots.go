@@ -9,7 +9,7 @@ import (
 // previewMarks are found, in lower case, in agents that fetch a link to show
 // what is behind it. Many apps name themselves in their browsers too, so the
 // marks are those of the fetchers.
-var previewMarks = []string{
+var previewMarks = newFinder([]string{
 	"facebookexternalhit", "facebookcatalog", "meta-externalfetcher", "facebot", "twitterbot", "slackbot", "slack-imgproxy",
 	"telegrambot", "discordbot", "linkedinbot", "skypeuripreview", "whatsapp/", "redditbot", "pinterestbot", "pinterest/0.",
 	"snap url preview", "viber/", "line-poker", "kakaotalk-scrap", "kakaostory-og-reader", "vkshare", "odklbot", "tumblr/",
@@ -18,18 +18,18 @@ var previewMarks = []string{
 	"link-preview", "microsoft-teams", "mattermost-bot", "synapse (bot", "nextcloud server crawler", "notionembedder",
 	"flipboardproxy", "bitlybot", "bitrix link", "google-chat", "google-pagerenderer", "steamchaturllookup",
 	"applebot", "apple-messages", "imessage", "preview",
-}
+})
 
 // botMarks are found, in lower case, in agents of programs, and not in those
 // of people's browsers.
-var botMarks = []string{
+var botMarks = newFinder([]string{
 	// What such programs call themselves.
 	"bot", "crawl", "spider", "scan", "fetch", "monitor", "check", "scrap", "slurp", "archiv", "validat", "verif",
 	"inspect", "synthetic", "optimizer", "uptime", "survey", "capture", "audit", "resolver", "watcher", "metrix",
 	"agent", "feed", "headless", "lighthouse", "phantom", "selenium", "playwright", "puppeteer", "cypress",
 	"webdriver", "automat", "harvest", "sitemap", "index", "research", "generator",
 	// Where they say who runs them.
-	"http", "www.", "@", "[at]", "(at)", ".com)", ".com;", ".com/",
+	"http", "www.", "[at]", "(at)", ".com)", ".com;", ".com/",
 	// Languages and libraries.
 	"python", "curl", "wget", "perl/", "ruby/", "php", "java/", "(java)", "go-http", "libwww", "node-", "axios", "zgrab",
 	"httrack", "nutch", "indy library",
@@ -42,7 +42,7 @@ var botMarks = []string{
 	"marketgoo", "miniature.io", "newsnow", "openvas", "printfriendly", "readable/", "securityheaders",
 	"splash version", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
 	"ips-", "bw/1", "mutant", "hotjar", "imageproxy",
-}
+})
 
 // namesakes are parts of people's agents that a bot mark would be found in.
 var namesakes = strings.NewReplacer(
@@ -68,9 +68,9 @@ var browserStarts = []string{
 func kindOfAgent(text string) click.Kind {
 	low := namesakes.Replace(withoutModel(strings.ToLower(strings.Trim(text, " \""))))
 	switch {
-	case containsAny(low, previewMarks):
+	case previewMarks.any(low):
 		return click.Preview
-	case low == "" || !startsWithAny(low, browserStarts) || containsAny(low, botMarks) || onlyCompatible(low):
+	case low == "" || !startsWithAny(low, browserStarts) || strings.IndexByte(low, '@') >= 0 || botMarks.any(low) || onlyCompatible(low):
 		return click.Bot
 	}
 	return click.Human

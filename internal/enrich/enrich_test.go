@@ -3,6 +3,7 @@ package enrich_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -287,6 +288,42 @@ func TestLocator(t *testing.T) {
 	}
 }
 
+// The quick way to read a referrer reads it as the other does.
+func FuzzReferrer(f *testing.F) {
+	for _, seed := range []string{
+		"https://www.example.com/a/B?c#d", "http://example.com", "https://example.com/", "https://example.com//", "https://example.com?x",
+		"https://a:80/", "https://a@b/", "https://.a/", "https://a./", "https://A/", "https://a/ b", "https://a/b ", "https://a/b?c d\x00",
+		"https://m.a.b/", "https://l.facebook.com/x", "https://a/\x7f", "https://a/" + strings.Repeat("b", 600), "https://-_/",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		address, host := enrich.Referrer(raw)
+		if a, h := enrich.AnyReferrer(raw); a != address || h != host {
+			t.Errorf("%q: %q, %q is quickly %q, %q", raw, a, h, address, host)
+		}
+	})
+}
+
+// A finder finds what looking for each mark finds.
+func FuzzFinder(f *testing.F) {
+	f.Add("bot,crawl,spider", "Mozilla/5.0 spider bot")
+	f.Add("aab,aa,ab,b ", "aaab")
+	f.Add("\xff\xff,", "\xff\xff\xff")
+	f.Fuzz(func(t *testing.T, list, text string) {
+		var marks []string
+		for m := range strings.SplitSeq(list, ",") {
+			if len(m) >= 2 && len(marks) < 1000 {
+				marks = append(marks, m)
+			}
+		}
+		want := slices.IndexFunc(marks, func(m string) bool { return strings.Contains(text, m) })
+		if got, found := enrich.First(marks, text); got != want || found != (want >= 0) {
+			t.Errorf("%q in %q: %d, %v, want %d", marks, text, got, found, want)
+		}
+	})
+}
+
 func FuzzEnrich(f *testing.F) {
 	f.Add("Mozilla/5.0", "https://a.example/b?c#d", "de,en;q=0.5", "prefetch", "utm_source=a%20b&qr=1", "utm_term=%ff")
 	f.Add("", "android-app://x", "*", "", "&&==&utm_", "utm_source")
@@ -313,15 +350,47 @@ func FuzzEnrich(f *testing.F) {
 	})
 }
 
+// typical is what a visitor's browser sends.
+var typical = click.Headers{
+	UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+	Referer:   "https://www.news.example/a/b", AcceptLanguage: "de-CH,de;q=0.9,en;q=0.8", Query: "utm_source=mail&qr=1",
+}
+
+// Every click goes through Enrich on its way into the reports.
+func TestEnrichDoesNotAllocate(t *testing.T) {
+	e := enrich.New()
+	if n := testing.AllocsPerRun(1000, func() { e.Enrich(typical) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func BenchmarkEnrich(b *testing.B) {
 	e := enrich.New()
-	h := click.Headers{
-		UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
-		Referer:   "https://www.news.example/a/b", AcceptLanguage: "de-CH,de;q=0.9,en;q=0.8", Query: "utm_source=mail",
-	}
 	b.ReportAllocs()
 	for b.Loop() {
-		e.Enrich(h)
+		e.Enrich(typical)
+	}
+}
+
+// The parts of it: an agent seen before, and one seen for the first time.
+func BenchmarkAgentRemembered(b *testing.B) {
+	e := enrich.New()
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Enrich(click.Headers{UserAgent: typical.UserAgent})
+	}
+}
+
+func BenchmarkAgentParsed(b *testing.B) {
+	agents := []string{
+		typical.UserAgent,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+		"Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Mobile Safari/537.36",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		enrich.ParseAgent(agents[i%len(agents)])
 	}
 }
 

@@ -9,10 +9,29 @@ import (
 
 // Remembered tells how many user agents are remembered.
 func Remembered(e *Enricher) int {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return len(e.recent) + len(e.older)
+	n := 0
+	for i := range e.agents {
+		if e.agents[i].Load() != nil {
+			n++
+		}
+	}
+	return n
 }
+
+// The two ways to read a referrer: the quick one for most, and the one for all.
+var (
+	Referrer    = referrer
+	AnyReferrer = anyReferrer
+)
+
+// First is what a finder of these marks finds first.
+func First(marks []string, text string) (first int, found bool) {
+	f := newFinder(marks)
+	return f.first(text), f.any(text)
+}
+
+// ParseAgent parses a user agent as the first time that it is seen.
+func ParseAgent(text string) { parseAgent(text) }
 
 // Survey reads the bytes of a city database and gives its look-up.
 func Survey(data []byte) (func(netip.Addr) click.Place, CityFile, error) {

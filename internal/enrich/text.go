@@ -50,11 +50,54 @@ func clean(s string, limit int) string {
 	return s
 }
 
-// referrer gives a referrer's address without query, fragment, credentials and
+// referrer gives what a referrer says: its address and its site. Most are
+// addresses as browsers write them, which are kept as they came.
+func referrer(raw string) (address, host string) {
+	scheme := len("https://")
+	switch {
+	case raw == "" || len(raw) > maxInput:
+		return anyReferrer(raw)
+	case strings.HasPrefix(raw, "https://"):
+	case strings.HasPrefix(raw, "http://"):
+		scheme--
+	default:
+		return anyReferrer(raw)
+	}
+	at := scheme
+	for at < len(raw) && plainHost[raw[at]] {
+		at++
+	}
+	host, path := raw[scheme:at], raw[at:]
+	if host == "" || len(host) > maxHost || host[0] == '.' || host[len(host)-1] == '.' {
+		return anyReferrer(raw)
+	}
+	end := 0
+	for end < len(path) && path[end] > ' ' && path[end] < 0x7f && path[end] != '?' && path[end] != '#' {
+		end++
+	}
+	// What comes after the path is left out, unless there is more to clean.
+	if end > 0 && path[0] != '/' || end < len(path) && path[end] != '?' && path[end] != '#' {
+		return anyReferrer(raw)
+	}
+	if end == 1 {
+		end = 0
+	}
+	return raw[:min(at+end, maxReferrer)], site(host)
+}
+
+// plainHost are the bytes of hosts that need nothing done to them.
+var plainHost = func() (plain [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789.-_") {
+		plain[c] = true
+	}
+	return plain
+}()
+
+// anyReferrer gives a referrer's address without query, fragment, credentials and
 // port, and the site that its host belongs to. An app's host is its name, such
 // as com.google.android.gm. What is no address of a page or an app is no
 // referrer.
-func referrer(raw string) (address, host string) {
+func anyReferrer(raw string) (address, host string) {
 	raw = clean(raw, maxInput)
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		raw = raw[:i]
@@ -86,8 +129,14 @@ var sites = map[string]string{
 // site gives the name that reports know a host by: without "www.", "m." and
 // "mobile.", which are views of the same, unless that is the whole name.
 func site(host string) string {
-	if name, ok := sites[host]; ok {
-		return name
+	switch host[0] {
+	case 'l', 'o', 'a':
+		if name, ok := sites[host]; ok {
+			return name
+		}
+	case 'w', 'm':
+	default:
+		return host
 	}
 	for _, view := range []string{"www.", "m.", "mobile."} {
 		if rest, found := strings.CutPrefix(host, view); found && strings.Contains(rest, ".") {
@@ -145,6 +194,9 @@ func language(accept string) string {
 				best, weight = p, w
 			}
 		}
+		if weight == most {
+			break // nothing later is liked better
+		}
 	}
 	return best
 }
@@ -166,15 +218,21 @@ func primary(tag string) string {
 	return strings.ToLower(tag)
 }
 
+// most is the greatest weight of an item of Accept-Language, in thousandths.
+const most = 1000
+
 // quality gives the weight of an item of Accept-Language in thousandths.
 func quality(params string) int {
+	if params == "" {
+		return most
+	}
 	q, found := strings.CutPrefix(strings.ToLower(strings.TrimSpace(params)), "q=")
 	if !found {
-		return 1000
+		return most
 	}
 	whole, part, _ := strings.Cut(q, ".")
 	if whole == "1" {
-		return 1000
+		return most
 	}
 	w, unit := 0, 100
 	for i := 0; i < len(part) && i < 3; i++ {
@@ -187,21 +245,16 @@ func quality(params string) int {
 	return w
 }
 
-// triggerOf tells how a link was reached.
-func triggerOf(query string) click.Trigger {
-	for pair := range strings.SplitSeq(bounded(query), "&") {
+// campaign reads the UTM parameters of a query into d, the first of each name,
+// and reports whether there were any, and whether a QR code led here.
+func campaign(query string, d *click.Details) (found, qr bool) {
+	query = bounded(query)
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
 		if pair == "qr=1" {
-			return click.ByQR
+			qr = true
 		}
-	}
-	return click.ByLink
-}
-
-// utm reads the UTM parameters of a query into d, the first of each name, and
-// reports whether there were any.
-func utm(query string, d *click.Details) bool {
-	found := false
-	for pair := range strings.SplitSeq(bounded(query), "&") {
 		if !strings.HasPrefix(pair, "utm_") {
 			continue
 		}
@@ -217,7 +270,7 @@ func utm(query string, d *click.Details) bool {
 			}
 		}
 	}
-	return found
+	return found, qr
 }
 
 func utmField(key string, d *click.Details) *string {
