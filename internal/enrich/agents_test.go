@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -126,7 +127,7 @@ func fakeUserAgents(t *testing.T, file string) []told {
 			Type      string  `json:"type"`
 			Percent   float64 `json:"percent"`
 		}
-		if err := rows.Decode(&r); err == io.EOF { //nolint:errorlint // a decoder's end is never wrapped
+		if err := rows.Decode(&r); errors.Is(err, io.EOF) {
 			return all
 		} else if err != nil {
 			t.Fatal(err)

@@ -38,7 +38,8 @@ var botMarks = newFinder([]string{
 	"dareboost", "datanyze", "ptst/", "newsai/", "collapsify", "hardenize", "manus-user", "scope3", "silktide",
 	"thousandeyes", "sindup", "page speed", "google search console", "duplexweb", "statuscake", "catchpoint", "emailproxy",
 	"mail.ukr.net", "cloudflare", "whatcms", "assetnote", "devin/", "functionize", "transcoder", "networkmeasurement",
-	"prospecting", "leadradar", "rigor)", "iplabel", "yunjiankong", "dmbrowser", "convertify", "tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
+	"prospecting", "leadradar", "rigor)", "iplabel", "yunjiankong", "dmbrowser", "convertify",
+	"tsm-turingos", "criticalcss", "dlc/", "foregenix", "ghost inspector", "linktiger",
 	"marketgoo", "miniature.io", "newsnow", "openvas", "printfriendly", "readable/", "securityheaders",
 	"splash version", "testlocally", "xmco.fr", "ylt chrome", "productfinder", "browserstack", "watchtowr",
 	"ips-", "bw/1", "mutant", "hotjar", "imageproxy",
@@ -49,6 +50,7 @@ var namesakes = strings.NewReplacer(
 	"ecosia android@", "", "ecosia ios@", "", // a browser
 	"agentweb", "", // in browsers of Android
 	"botech", "", // a maker of televisions
+	"cubot", "", // a maker of telephones
 	"user-agent:", "",
 	"applewebkit", "",
 	"verifone", "", // a maker of tills
