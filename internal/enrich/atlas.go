@@ -120,7 +120,6 @@ func survey(ctx context.Context, data []byte) (a *atlas, err error) {
 	s := surveyor{
 		atlas:   &atlas{places: make([]click.Place, 1), deep: map[uint64]*ranges[uint64]{}},
 		records: map[uintptr]uint32{}, known: map[click.Place]uint32{{}: 0},
-		next4: netip.IPv4Unspecified(), next6: netip.IPv6Unspecified(),
 	}
 	// A tree has at most one leaf more than nodes. More leaves would mean that
 	// branches grow together, which can go on for ever.
@@ -129,7 +128,7 @@ func survey(ctx context.Context, data []byte) (a *atlas, err error) {
 		if leaves++; leaves > most {
 			return nil, errors.New("damaged: its tree is none")
 		}
-		if leaves%1024 == 0 {
+		if leaves%128 == 0 {
 			runtime.Gosched()
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -144,13 +143,19 @@ func survey(ctx context.Context, data []byte) (a *atlas, err error) {
 
 // surveyor makes an atlas.
 type surveyor struct {
-	atlas        *atlas
-	records      map[uintptr]uint32 // places by their offset in the file
-	known        map[click.Place]uint32
-	next4, next6 netip.Addr // where the last range ends; invalid past the end
+	atlas   *atlas
+	records map[uintptr]uint32 // places by their offset in the file
+	known   map[click.Place]uint32
+	// Where the last range ends.
+	next4 uint64
+	next6 struct {
+		high, low uint64
+		end       bool // of all addresses
+	}
 }
 
-// add adds a network. They come in the order of their addresses.
+// add adds a network. They come in the order of their addresses. What lies
+// between two is nowhere: an alias of IPv4.
 func (s *surveyor) add(leaf maxminddb.Result) error {
 	place, err := s.placeOf(leaf)
 	if err != nil {
@@ -163,62 +168,61 @@ func (s *surveyor) add(leaf maxminddb.Result) error {
 	if place != 0 {
 		s.atlas.file.Networks++
 	}
-	if network.Addr().Is4() {
-		s.next4 = s.extend(s.next4, network, place)
+	switch {
+	case network.Addr().Is4():
+		b := network.Addr().As4()
+		s.extend4(binary.BigEndian.Uint32(b[:]), network.Bits(), place)
 		return nil
+	case network.Bits() <= 96 && network.Addr() == netip.IPv6Unspecified():
+		s.extend4(0, 0, place)
 	}
-	s.next6 = s.extend(s.next6, network, place)
-	if network.Addr() == netip.IPv6Unspecified() && network.Bits() <= 96 {
-		s.next4 = s.extend(s.next4, netip.PrefixFrom(netip.IPv4Unspecified(), 0), place)
-	}
+	high, low := halves(network.Addr())
+	s.extend6(high, low, network.Bits(), place)
 	return nil
 }
 
-// extend adds the range of a network behind the one that ends at next, and
-// gives its end. What lies between them is nowhere: an alias of IPv4.
-func (s *surveyor) extend(next netip.Addr, network netip.Prefix, place uint32) netip.Addr {
-	if network.Addr() != next {
-		s.begin(next, 0)
+func (s *surveyor) extend4(start uint32, bits int, place uint32) {
+	r := &s.atlas.four
+	if uint64(start) != s.next4 {
+		r.begin(uint32(s.next4), 0)
 	}
-	s.begin(network.Addr(), place)
-	b := network.Addr().As16()
-	bits := network.Bits() + 128 - network.Addr().BitLen()
-	for i := range b {
-		b[i] |= byte(0xff >> min(8, max(0, bits-8*i)))
+	r.begin(start, place)
+	s.next4 = uint64(start) + 1<<(32-bits)
+}
+
+func (s *surveyor) extend6(high, low uint64, bits int, place uint32) {
+	next := &s.next6
+	if high != next.high || low != next.low {
+		s.begin6(next.high, next.low, 0)
 	}
-	end := netip.AddrFrom16(b)
-	if next.Is4() {
-		end = end.Unmap()
+	s.begin6(high, low, place)
+	if bits > 64 {
+		low += 1 << (128 - bits)
+	} else {
+		low = 0
 	}
-	return end.Next()
+	if low == 0 {
+		high += 1 << max(0, 64-bits) // 0 for everything
+	}
+	next.high, next.low, next.end = high, low, high == 0 && low == 0
 }
 
 // deeper stands for the place of a half that has ranges of its own.
 const deeper = math.MaxUint32
 
-// begin begins a range, unless that is past the end.
-func (s *surveyor) begin(addr netip.Addr, place uint32) {
+func (s *surveyor) begin6(high, low uint64, place uint32) {
 	a := s.atlas
-	switch {
-	case !addr.IsValid():
-	case addr.Is4():
-		b := addr.As4()
-		a.four.begin(binary.BigEndian.Uint32(b[:]), place)
-	default:
-		high, low := halves(addr)
-		if low == 0 {
-			a.six.begin(high, place)
-			return
-		}
-		if a.deep[high] == nil {
-			before := a.six.find(high)
-			a.deep[high] = &ranges[uint64]{[]uint64{0}, []uint32{before}}
-			a.six.begin(high, deeper)
-		}
-		a.deep[high].begin(low, place)
-		if high < math.MaxUint64 {
-			a.six.begin(high+1, place)
-		}
+	if low == 0 {
+		a.six.begin(high, place)
+		return
+	}
+	if a.deep[high] == nil {
+		a.deep[high] = &ranges[uint64]{[]uint64{0}, []uint32{a.six.find(high)}}
+		a.six.begin(high, deeper)
+	}
+	a.deep[high].begin(low, place)
+	if high < math.MaxUint64 {
+		a.six.begin(high+1, place) // until what comes next says otherwise
 	}
 }
 
@@ -292,9 +296,13 @@ func (r *record) place() click.Place {
 
 // finish ends the last ranges and describes the file.
 func (s *surveyor) finish(meta *maxminddb.Metadata) (*atlas, error) {
-	s.begin(s.next4, 0)
-	s.begin(s.next6, 0)
 	a := s.atlas
+	if s.next4 <= math.MaxUint32 {
+		a.four.begin(uint32(s.next4), 0)
+	}
+	if !s.next6.end {
+		s.begin6(s.next6.high, s.next6.low, 0)
+	}
 	countries := map[string]bool{}
 	for _, p := range a.places[1:] {
 		countries[p.Country] = true

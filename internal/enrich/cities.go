@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,6 +182,8 @@ func (c *Cities) load(ctx context.Context, info fs.FileInfo) error {
 	}
 	c.current.Store(a)
 	c.inForce = info
+	// The file and what was made on the way are several times what stays.
+	debug.FreeOSMemory()
 	c.logger.Info("city database loaded", "file", c.path, "type", a.file.Type, "built", a.file.Built.Format(time.DateOnly), "countries", a.file.Countries, "cities", a.file.Cities)
 	if a.file.Cities == 0 {
 		c.logger.Warn("the city database knows no cities, only countries", "file", c.path)
