@@ -3,6 +3,7 @@ package sqlite
 import (
 	"maps"
 	"math"
+	"strings"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
@@ -111,7 +112,7 @@ func (in *interner) id(text string) (columns.Text, error) {
 		}
 	}
 	if len(text) < longText {
-		in.learnt[text] = columns.Text(id)
+		in.learnt[strings.Clone(text)] = columns.Text(id) // not a part of a long header
 	}
 	return columns.Text(id), nil
 }
