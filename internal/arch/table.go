@@ -54,6 +54,7 @@ func Table() []Line {
 		{Path: "e2e", Kind: Outside, TestUses: []string{"zombiezen.com/go/sqlite"}},
 		{Path: "bench", Kind: Outside},
 		{Path: "test/mmdb", Kind: Outside},
+		{Path: "test/powercut", Kind: Outside, Uses: []string{"github.com/hanwen/go-fuse"}},
 		{Path: "test/program", Kind: Outside},
 		{Path: "test/wire", Kind: Outside},
 	}
