@@ -1,328 +1,88 @@
 package e2e_test
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"kurz/test/wire"
 )
 
-// TestKill kills the server again and again under a load of creates and
-// redirects, and keeps the ledger here, outside of it. After each restart
-// every create that was ever acknowledged resolves; in the end each redirect
-// that was answered is counted once, none more often than it was sent, and no
-// create was done twice, though half of those that got no answer were retried.
-// KURZ_KILLS says how often; the last line of its log is a summary.
+// TestKill kills the server again and again, at random moments, under a load of
+// creates and redirects, and keeps the ledger here, outside of it. After each
+// restart creates that were acknowledged resolve; in the end all of them are
+// there, each redirect that was answered is counted once, none more often than
+// it was sent, and no create was done twice, though half of those that got no
+// answer were retried.
+//
+// KURZ_KILLS says how often, KURZ_SEED which moments; with KURZ_KILLS set it is
+// a proof, which asks for 1,000 redirects a second and restarts within 2 s. The
+// last line of its log is a summary.
 func TestKill(t *testing.T) {
-	kills := 3
-	if n, err := strconv.Atoi(os.Getenv("KURZ_KILLS")); err == nil {
-		kills = n
-	}
+	kills, proof := times(t, "KURZ_KILLS", 3)
+	random := seeded(t)
 	s := start(t, unlimited()...)
 	key := s.key(t, "ann@example.org", "--role", "admin")
-	l := &ledger{links: map[string]*entry{}}
-	for i := range 64 {
-		l.hot = append(l.hot, l.acknowledge(fmt.Sprintf("https://example.com/hot/%d", i), s.create(t, key, fmt.Sprintf("https://example.com/hot/%d", i))))
-	}
-	var longest time.Duration
-	for round := range kills {
-		s.underLoad(t, l, round)
+	l := newLedger(t, s, key)
+	var restarts []time.Duration
+	var loaded time.Duration
+	for range kills {
 		began := time.Now()
+		s.underLoad(t, l, between(random, 200*time.Millisecond, 1200*time.Millisecond), s.Kill)
+		loaded += time.Since(began)
+		began = time.Now()
 		s.again(t)
-		longest = max(longest, time.Since(began))
+		restarts = append(restarts, time.Since(began))
 		s.retry(t, l)
-		s.resolveAll(t, l)
+		s.resolve(t, l, l.some(random))
 	}
+	rate := float64(l.redirected) / loaded.Seconds()
+	s.resolve(t, l, l.all())
 	created, made := s.countCreates(t, l, key)
 	answered, sent, counted := s.countClicks(t, l, key)
-	t.Logf("kill: %d kills, longest restart %d ms; creates: %d acknowledged, %d made, %d lost, %d doubled; redirects: %d answered, %d sent, %d counted, %d lost, %d doubled",
-		kills, longest.Milliseconds(), created, made, l.lostCreates, l.doubledCreates, answered, sent, counted, l.lostClicks, l.doubledClicks)
+	slices.Sort(restarts)
+	longest := restarts[kills-1]
+	t.Logf("kill: %d kills, restarts median %d ms, longest %d ms; load: %.0f redirects/s (%d in %.1f s); creates: %d acknowledged, %d made, %d lost, %d doubled; redirects: %d answered, %d sent, %d counted, %d lost, %d doubled",
+		kills, restarts[kills/2].Milliseconds(), longest.Milliseconds(), rate, l.redirected, loaded.Seconds(),
+		created, made, l.lostCreates, l.doubledCreates, answered, sent, counted, l.lostClicks, l.doubledClicks)
 	if created < 64+kills || answered < 64*kills {
 		t.Error("too little load for a proof")
 	}
-}
-
-// ledger is what a client knows: what it sent, and what it was answered.
-type ledger struct {
-	mu    sync.Mutex
-	next  int
-	hot   []*entry          // links that are redirected under load
-	links map[string]*entry // by destination: every create that was sent
-	open  []*entry          // creates with an Idempotency-Key and without an answer
-
-	lostCreates, doubledCreates, lostClicks, doubledClicks int
-}
-
-type entry struct {
-	destination    string
-	operation      string // Idempotency-Key, or ""
-	code           string // "": not acknowledged
-	sent, answered int    // redirects
-}
-
-// begin notes a create that is about to be sent; every other one has an
-// Idempotency-Key.
-func (l *ledger) begin() *entry {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.next++
-	e := &entry{destination: fmt.Sprintf("https://example.com/%d", l.next)}
-	if l.next%2 == 0 {
-		e.operation = fmt.Sprintf("create-%d", l.next)
+	if proof && (rate < 1000 || longest > 2*time.Second) {
+		t.Error("a proof asks for 1,000 redirects a second and restarts within 2 s")
 	}
-	l.links[e.destination] = e
-	return e
 }
 
-func (l *ledger) acknowledge(destination, code string) *entry {
-	e := &entry{destination: destination, code: code}
-	l.links[destination] = e
-	return e
-}
-
-// underLoad runs clients, kills the server in the middle of their work, and
-// returns when all of them have noticed.
-func (s *server) underLoad(t *testing.T, l *ledger, round int) {
+// times gives how often something is to be done: as an environment variable
+// says, which makes it a proof, or a few times.
+func times(t *testing.T, variable string, few int) (n int, proof bool) {
 	t.Helper()
-	var wg sync.WaitGroup
-	for range 24 {
-		wg.Go(func() { s.creator(t, l) })
+	text := os.Getenv(variable)
+	if text == "" {
+		return few, false
 	}
-	for i := range 8 {
-		wg.Go(func() { s.visitor(t, l, i) })
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q is not a number of times", variable, text)
 	}
-	// Each time a little later, so that the kill meets each kind of moment.
-	timer := time.NewTimer(300*time.Millisecond + time.Duration(round%20)*17*time.Millisecond)
-	defer timer.Stop()
-	<-timer.C
-	s.Kill()
-	wg.Wait()
+	return n, true
 }
 
-// creator creates links until the connection breaks.
-func (s *server) creator(t *testing.T, l *ledger) {
-	conn, err := wire.Dial(t.Context(), s.Addr)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	for {
-		e := l.begin()
-		r, err := conn.Do(s.createRequest(e))
-		l.mu.Lock()
-		switch {
-		case err != nil:
-			if e.operation != "" {
-				l.open = append(l.open, e)
-			}
-		case r.Status == http.StatusCreated:
-			e.code = codeOf(r.Body)
-		default:
-			err = fmt.Errorf("create: %d %s", r.Status, r.Body)
-			t.Error(err)
-		}
-		l.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (s *server) createRequest(e *entry) []byte {
-	header := ""
-	if e.operation != "" {
-		header = "Idempotency-Key: " + e.operation + "\r\n"
-	}
-	return wire.AppendPost(nil, s.Addr, "/api/v1/urls", header, []byte(`{"long_url":"`+e.destination+`"}`))
-}
-
-func codeOf(body []byte) string {
-	var made struct {
-		Code string `json:"short_code"`
-	}
-	if json.Unmarshal(body, &made) != nil {
-		return ""
-	}
-	return made.Code
-}
-
-// visitor follows hot links until the connection breaks.
-func (s *server) visitor(t *testing.T, l *ledger, from int) {
-	conn, err := wire.Dial(t.Context(), s.Addr)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer conn.Close()
-	for i := from; ; i++ {
-		if !s.visit(t, l, conn, l.hot[i%len(l.hot)]) {
-			return
-		}
-	}
-}
-
-// visit follows a link and notes it; false says that the connection broke.
-func (s *server) visit(t *testing.T, l *ledger, conn *wire.Conn, e *entry) bool {
-	l.mu.Lock()
-	e.sent++
-	l.mu.Unlock()
-	r, err := conn.Do(wire.AppendGet(nil, s.Addr, "/"+e.code))
-	if err != nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r.Status != http.StatusFound || string(r.Location) != e.destination {
-		l.lostCreates++
-		t.Errorf("%s was acknowledged for %s and answers %d %s", e.code, e.destination, r.Status, r.Location)
-		return true
-	}
-	e.answered++
-	return true
-}
-
-// retry sends the creates that got no answer again, with the same
-// Idempotency-Key, until they have one.
-func (s *server) retry(t *testing.T, l *ledger) {
+// seeded gives randomness that KURZ_SEED repeats.
+func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
-	for _, e := range l.open {
-		eventually(t, 5*time.Second, func() string {
-			r, err := s.do(t.Context(), ask{
-				method: "POST", path: "/api/v1/urls", body: `{"long_url":"` + e.destination + `"}`,
-				header: map[string]string{"Idempotency-Key": e.operation},
-			})
-			if err != nil || r.status != http.StatusCreated {
-				return fmt.Sprintf("retry of a create: %d %s %v", r.status, r.body, err)
-			}
-			e.code = r.text("short_code")
-			return ""
-		})
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("KURZ_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("KURZ_SEED: %v", err)
+		}
 	}
-	l.open = nil
+	t.Logf("KURZ_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// resolveAll follows every link that was ever acknowledged.
-func (s *server) resolveAll(t *testing.T, l *ledger) {
-	t.Helper()
-	conn, err := wire.Dial(t.Context(), s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	for _, e := range l.links {
-		if e.code != "" && !s.visit(t, l, conn, e) {
-			t.Fatal("the connection broke without a kill")
-		}
-	}
-}
-
-// countCreates lists every link there is: each acknowledged create is there
-// once, and no destination twice.
-func (s *server) countCreates(t *testing.T, l *ledger, key string) (acknowledged, made int) {
-	t.Helper()
-	there := map[string][]string{}
-	s.everyLink(t, key, func(link listed) { there[link.Destination] = append(there[link.Destination], link.Code) })
-	for destination, e := range l.links {
-		codes := there[destination]
-		made += len(codes)
-		if e.code != "" {
-			acknowledged++
-			if len(codes) == 0 || codes[0] != e.code {
-				l.lostCreates++
-				t.Errorf("%s for %s was acknowledged; there is %v", e.code, destination, codes)
-			}
-		}
-		if len(codes) > 1 {
-			l.doubledCreates++
-			t.Errorf("%s was created %d times", destination, len(codes))
-		}
-	}
-	return acknowledged, made
-}
-
-// countClicks waits until the statistics have caught up, and compares each
-// link's clicks with what was sent and answered.
-func (s *server) countClicks(t *testing.T, l *ledger, key string) (answered, sent, counted int) {
-	t.Helper()
-	for _, e := range l.links {
-		answered, sent = answered+e.answered, sent+e.sent
-	}
-	settled := func() string {
-		before := s.total(t, key)
-		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
-		defer cancel()
-		<-ctx.Done() // longer than the pump waits between two batches
-		if counted = s.total(t, key); counted < answered || counted != before {
-			return fmt.Sprintf("%d clicks counted, %d answered", counted, answered)
-		}
-		return ""
-	}
-	eventually(t, time.Minute, settled)
-	byLink := 0
-	s.everyLink(t, key, func(link listed) {
-		byLink += link.Clicks
-		e := l.links[link.Destination]
-		switch {
-		case e == nil:
-			t.Errorf("%s was never asked for", link.Destination)
-		case link.Clicks < e.answered:
-			l.lostClicks += e.answered - link.Clicks
-			t.Errorf("%s: %d redirects answered, %d counted", link.Code, e.answered, link.Clicks)
-		case link.Clicks > e.sent:
-			l.doubledClicks += link.Clicks - e.sent
-			t.Errorf("%s: %d redirects sent, %d counted", link.Code, e.sent, link.Clicks)
-		}
-	})
-	if byLink != counted {
-		t.Errorf("the links have %d clicks, the report %d", byLink, counted)
-	}
-	return answered, sent, counted
-}
-
-func (s *server) total(t *testing.T, key string) int {
-	t.Helper()
-	r := s.must(t, 200, ask{method: "GET", path: "/api/v1/stats", key: key})
-	n, err := strconv.Atoi(r.text("total_clicks"))
-	if err != nil {
-		t.Fatalf("%v: %s", err, r.body)
-	}
-	return n
-}
-
-type listed struct {
-	Code        string `json:"short_code"`
-	Destination string `json:"long_url"`
-	Clicks      int
-}
-
-// everyLink pages through all links.
-func (s *server) everyLink(t *testing.T, key string, each func(listed)) {
-	t.Helper()
-	const path = "/api/v1/urls?limit=500"
-	for at := path; at != ""; {
-		r := s.must(t, 200, ask{method: "GET", path: at, key: key})
-		var page struct {
-			Items []listed
-			Next  string `json:"next_cursor"`
-		}
-		if err := json.NewDecoder(strings.NewReader(string(r.body))).Decode(&page); err != nil {
-			t.Fatal(err)
-		}
-		for _, link := range page.Items {
-			each(link)
-		}
-		at = ""
-		if page.Next != "" {
-			at = path + "&cursor=" + page.Next
-		}
-	}
+func between(random *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(random.Int64N(int64(most-least)))
 }
