@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,12 @@ func start(t *testing.T, env ...string) *server {
 
 func startIn(t *testing.T, data string, env ...string) *server {
 	t.Helper()
-	p, err := program.Start(t.Context(), program.Options{Binary: binary, Data: data, Env: env})
+	return startWith(t, program.Options{Binary: binary, Data: data, Env: env})
+}
+
+func startWith(t *testing.T, o program.Options) *server {
+	t.Helper()
+	p, err := program.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +162,31 @@ func (s *server) must(t *testing.T, status int, a ask) reply {
 		t.Fatalf("%s %s: %d, want %d: %s", a.method, a.path, r.status, status, r.body)
 	}
 	return r
+}
+
+// metric gives the sum of a metric's series.
+func (s *server) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	r := s.must(t, http.StatusOK, ask{method: "GET", path: "/metrics"})
+	sum, found := 0.0, false
+	for line := range strings.Lines(string(r.body)) {
+		series, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if at := strings.IndexByte(line, '}'); at >= 0 {
+			series, value = line[:strings.IndexByte(line, '{')], strings.TrimSpace(line[at+1:])
+		}
+		if !ok || series != name {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		sum, found = sum+n, true
+	}
+	if !found {
+		t.Fatalf("/metrics has no %s", name)
+	}
+	return sum
 }
 
 // create makes a link and gives its code.

@@ -45,7 +45,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	o := program.Options{Binary: binary, Data: filepath.Join(folder, "data")}
 	if os.Geteuid() == 0 {
 		// Root may write everywhere, so the server runs as nobody.
-		o.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		o.Change = asNobody
 		// The folders above are made for their owner alone.
 		for dir := folder; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 			if err := os.Chmod(dir, 0o755); err != nil {

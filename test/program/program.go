@@ -66,8 +66,8 @@ type Options struct {
 	Args   []string // after "serve"
 	// Before stands before the command, such as taskset -c 0.
 	Before []string
-	// Credential, unless nil, is whom it runs as.
-	Credential *syscall.Credential
+	// Change, unless nil, has the last word on how the process is started.
+	Change func(*exec.Cmd)
 	// Patience bounds the wait until it is ready; 30 s if zero.
 	Patience time.Duration
 }
@@ -86,6 +86,19 @@ type Server struct {
 // Start starts a server and waits until it says that it is ready. If it ends
 // before, the error has the last of what it wrote.
 func Start(ctx context.Context, o Options) (*Server, error) {
+	s, err := Launch(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		s.Kill()
+		return nil, fmt.Errorf("kurz serve: %w\n%s", err, s.Log())
+	}
+	return s, nil
+}
+
+// Launch starts a server and waits for nothing.
+func Launch(o Options) (*Server, error) {
 	if o.Addr == "" {
 		addr, err := FreeAddr()
 		if err != nil {
@@ -107,8 +120,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.command.Env = s.environment()
 	s.command.Stdout = s.log
 	s.command.Stderr = s.log
-	if o.Credential != nil {
-		s.command.SysProcAttr = &syscall.SysProcAttr{Credential: o.Credential}
+	if o.Change != nil {
+		o.Change(s.command)
 	}
 	if err := s.command.Start(); err != nil {
 		return nil, err
@@ -117,13 +130,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		s.ended = s.command.Wait()
 		close(s.done)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, o.Patience)
-	defer cancel()
-	if err := s.waitReady(ctx); err != nil {
-		s.Kill()
-		return nil, fmt.Errorf("kurz serve: %w\n%s", err, s.Log())
-	}
 	return s, nil
+}
+
+// Ready waits until the server says that it is, for Patience at most.
+func (s *Server) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Patience)
+	defer cancel()
+	return s.waitReady(ctx)
 }
 
 // environment is the caller's without settings of kurz, and then the server's.
