@@ -57,6 +57,34 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// TestPowerCutOfTheFirst cuts the power soon after the first start of all: the
+// folder itself, its files and the secret that retries depend on have to be as
+// durable as the first link.
+func TestPowerCutOfTheFirst(t *testing.T) {
+	p := &cutProof{t: t}
+	p.disk, p.mount = powercut.Make(t)
+	s := startIn(t, filepath.Join(p.mount, "new", "data"), append(unlimited(), "KURZ_CLICK_SYNC=strict")...)
+	p.options = s.Options
+	a := ask{
+		method: "POST", path: "/api/v1/urls", body: `{"long_url":"https://go.dev/first"}`,
+		header: map[string]string{"Idempotency-Key": "first"},
+	}
+	code := s.must(t, http.StatusCreated, a).text("short_code")
+	s.must(t, http.StatusFound, ask{method: "GET", path: "/" + code})
+	p.cut(s.Server)
+	s.again(t)
+	s.must(t, http.StatusFound, ask{method: "GET", path: "/" + code})
+	match(t, "the code that a retry gives", code, s.must(t, http.StatusCreated, a).text("short_code"))
+	key := s.key(t, "ann@example.org", "--role", "admin")
+	eventually(t, 5*time.Second, func() string {
+		r := s.must(t, http.StatusOK, ask{method: "GET", path: "/api/v1/urls/" + code + "/stats?kind=all", key: key})
+		if r.text("total_clicks") != "2" {
+			return "two redirects were answered: " + string(r.body)
+		}
+		return ""
+	})
+}
+
 // cutProof is one server's life on a disk whose power is cut.
 type cutProof struct {
 	t       *testing.T
@@ -84,6 +112,9 @@ type cutProof struct {
 
 // tear is what a cut keeps: nothing, or some, in small or large sectors.
 func (p *cutProof) tear() powercut.Tear {
+	if p.random == nil {
+		return powercut.Tear{}
+	}
 	switch p.random.IntN(3) {
 	case 0:
 		return powercut.Tear{Random: p.random, Sector: 512}

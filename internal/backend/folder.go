@@ -27,11 +27,11 @@ const (
 // ErrInUse says that a server has the data folder.
 var ErrInUse = errors.New("in use")
 
-// prepare makes the data folder, for its owner's eyes only, and checks that
-// files can be made in it.
+// prepare makes the data folder, durably, for its owner's eyes only, and checks
+// that files can be made in it.
 func prepare(dir string) error {
 	const fix = "give the user who runs kurz the right to write it, or name another with --data"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return fmt.Errorf("data folder %s can't be made: %w: %s", dir, err, fix)
 	}
 	probe, err := os.CreateTemp(dir, ".writable-*")
@@ -39,6 +39,34 @@ func prepare(dir string) error {
 		return fmt.Errorf("data folder %s can't be written: %w: %s", dir, err, fix)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// makeFolder makes a folder and those above it. Nothing in a folder outlives a
+// power cut whose own entry does not.
+func makeFolder(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	// The nearest is synced even if it was there: by a start that was killed.
+	above := []string{filepath.Dir(dir)}
+	for at := above[0]; ; {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		at = filepath.Dir(at)
+		above = append(above, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range above {
+		// Whoever made a folder that we may not read has to have synced it.
+		if err := syncDir(at); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Lock is the right to be the server of a data folder. It ends with the

@@ -51,5 +51,9 @@ func makeSecret(path string, rand io.Reader) ([]byte, error) {
 		_ = os.Remove(f.Name()) // the first error is the one that counts
 		return nil, fmt.Errorf("server secret: %w", err)
 	}
+	// Requests are stored under names that it keys: it may not be lost alone.
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("server secret: %w", err)
+	}
 	return secret, nil
 }

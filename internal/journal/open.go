@@ -34,6 +34,10 @@ func Open(dir string, opts Options) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("opening journal: %w", err)
 	}
+	// Nothing in it outlives a power cut unless its own entry does.
+	if err := syncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("opening journal %s: %w", dir, err)
+	}
 	lock, err := lockFile(filepath.Join(dir, lockName))
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("journal %s is in use by another process", dir)
