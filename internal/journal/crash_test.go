@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // child appends, and says so of each record, until it is killed.
 func child(dir string) {
-	j, err := journal.Open(dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
+	j, err := openJournal(dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
 	for i := 0; err == nil; i++ {
 		var seq uint64
 		if seq, err = j.Append(record(i)); err == nil {
@@ -97,7 +97,7 @@ func TestModel(t *testing.T) {
 			SegmentSize: journal.MinSegmentSize, Sync: time.Hour,
 			PlainWrites: rapid.Bool().Draw(rt, "plain"),
 		}
-		j, err := journal.Open(dir, o)
+		j, err := openJournal(dir, o)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestModel(t *testing.T) {
 		var last, released uint64
 		reopen := func() {
 			j.Close()
-			if j, err = journal.Open(dir, o); err != nil {
+			if j, err = openJournal(dir, o); err != nil {
 				rt.Fatal(err)
 			}
 		}

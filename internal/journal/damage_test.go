@@ -93,7 +93,7 @@ func checkAfterDamage(t *testing.T, dir string, want []string, used uint64) {
 	if err != nil {
 		t.Error(err)
 	}
-	j, err := journal.Open(dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
+	j, err := openJournal(dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
 	if err != nil {
 		t.Error(err)
 		return

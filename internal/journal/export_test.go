@@ -62,3 +62,10 @@ func FailSync(j *Journal, err error) {
 	j.mu.Unlock()
 	j.durable.reach(through, err)
 }
+
+// Mapped reports whether the segment that is appended to is in mapped memory.
+func Mapped(j *Journal) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.active != nil && j.active.memory != nil
+}

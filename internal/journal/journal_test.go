@@ -33,6 +33,9 @@ func eachMode(t *testing.T, test func(t *testing.T, o journal.Options)) {
 	t.Helper()
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
+			if forced() && !m.plain {
+				t.Skip("plain writes are forced")
+			}
 			test(t, journal.Options{
 				SegmentSize: journal.MinSegmentSize, Sync: time.Millisecond,
 				Retry: 5 * time.Millisecond, PlainWrites: m.plain,
@@ -41,9 +44,15 @@ func eachMode(t *testing.T, test func(t *testing.T, o journal.Options)) {
 	}
 }
 
+// openJournal opens a journal; where plain writes are forced, with those.
+func openJournal(dir string, o journal.Options) (*journal.Journal, error) {
+	o.PlainWrites = o.PlainWrites || forced()
+	return journal.Open(dir, o)
+}
+
 func open(t testing.TB, dir string, o journal.Options) *journal.Journal {
 	t.Helper()
-	j, err := journal.Open(dir, o)
+	j, err := openJournal(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +320,7 @@ func TestCrash(t *testing.T) {
 func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, journal.Options{})
-	_, err := journal.Open(dir, journal.Options{})
+	_, err := openJournal(dir, journal.Options{})
 	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("second open: %v", err)
 	}
@@ -356,7 +365,7 @@ func TestRefused(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, o := range []journal.Options{{SegmentSize: 1000}, {Sync: -1}} {
-		if _, err := journal.Open(t.TempDir(), o); err == nil {
+		if _, err := openJournal(t.TempDir(), o); err == nil {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
@@ -364,10 +373,10 @@ func TestOptions(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := journal.Open(file, journal.Options{}); err == nil {
+	if _, err := openJournal(file, journal.Options{}); err == nil {
 		t.Error("a file was taken for a folder")
 	}
-	if _, err := journal.Open(t.TempDir(), journal.Options{Rand: strings.NewReader("short")}); err == nil {
+	if _, err := openJournal(t.TempDir(), journal.Options{Rand: strings.NewReader("short")}); err == nil {
 		t.Error("opened without randomness")
 	}
 }
@@ -480,7 +489,7 @@ func TestStrictOfADiskThatFails(t *testing.T) {
 // TestLostMapping takes the file from under its mapping, as a failing disk
 // does with a page of it.
 func TestLostMapping(t *testing.T) {
-	if runtime.GOOS != "linux" {
+	if runtime.GOOS != "linux" || forced() {
 		t.Skip("what happens then is different here")
 	}
 	dir := t.TempDir()
@@ -566,7 +575,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 		var d disk
 		o.Allocate = d.allocate
 		d.full.Store(true)
-		if _, err := journal.Open(t.TempDir(), o); !errors.Is(err, syscall.ENOSPC) {
+		if _, err := openJournal(t.TempDir(), o); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("new journal without space: %v", err)
 		}
 		d.full.Store(false)
