@@ -118,7 +118,7 @@ func TestOpenMakesWhatItNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	ownersAlone(t, dir)
-	if r, err := backend.VerifyJournal(dir); err != nil || r.Damaged != 0 {
+	if r, err := backend.InspectJournal(t.Context(), s, nil); err != nil || !r.Intact() || r.Unknown != nil {
 		t.Errorf("journal %+v, %v", r, err)
 	}
 	// And again.

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"kurz/internal/app"
+	"kurz/internal/click"
+	"kurz/internal/config"
 	"kurz/internal/enrich"
 	"kurz/internal/fault"
 	"kurz/internal/journal"
 	"kurz/internal/memory"
+	"kurz/internal/sqlite"
 )
 
 func (b *Backend) pingData(ctx context.Context) (string, error) {
@@ -35,13 +41,16 @@ func (b *Backend) journalMeasures() []app.Measure {
 		{Name: "kurz_clicks_damaged_total", Help: "Records of the journal found damaged.", Total: true, Read: read(func(s journal.Stats) float64 { return float64(s.Damaged) })},
 		{Name: "kurz_clicks_pending", Help: "Clicks in the journal that are not yet stored.", Read: read(func(s journal.Stats) float64 { return float64(s.Pending) })},
 		{Name: "kurz_journal_bytes", Help: "Size of the journal on the disk.", Read: read(func(s journal.Stats) float64 { return float64(s.Bytes) })},
-		{Name: "kurz_journal_full", Help: "1 while the disk has no room for the journal.", Read: read(func(s journal.Stats) float64 {
-			if s.Full {
-				return 1
-			}
-			return 0
-		})},
+		{Name: "kurz_journal_full", Help: "1 while the disk has no room for the journal.", Read: read(func(s journal.Stats) float64 { return oneIf(s.Full) })},
+		{Name: "kurz_journal_reserve", Help: "1 while the journal has its reserve for a full disk.", Read: read(func(s journal.Stats) float64 { return oneIf(s.Reserved) })},
 	}
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func routeMeasures(r *memory.Routes) []app.Measure {
@@ -53,12 +62,7 @@ func routeMeasures(r *memory.Routes) []app.Measure {
 
 func (b *Backend) keyMeasures() []app.Measure {
 	return []app.Measure{
-		{Name: "kurz_visitor_key_failing", Help: "1 while the file of the visitor keys can't be written.", Read: func() float64 {
-			if b.hasher.Err() != nil {
-				return 1
-			}
-			return 0
-		}},
+		{Name: "kurz_visitor_key_failing", Help: "1 while the file of the visitor keys can't be written.", Read: func() float64 { return oneIf(b.hasher.Err() != nil) }},
 	}
 }
 
@@ -100,3 +104,67 @@ func InspectCities(ctx context.Context, path string) (enrich.CityFile, error) {
 
 // VerifyJournal reads all of the data folder's journal and tells what it found.
 func VerifyJournal(dir string) (journal.Report, error) { return journal.Verify(journalPath(dir)) }
+// JournalReport is what the data folder's journal was found to hold.
+type JournalReport struct {
+	journal.Report
+	Folder  string
+	None    bool   // there is no journal yet
+	Pending uint64 // intact records that are not in the statistics
+	// Unknown is why Pending can't be told; nil where it is.
+	Unknown error
+}
+
+// NeedsReserve reports whether the journal should have a reserve and has none.
+func (r *JournalReport) NeedsReserve() bool {
+	return journal.CanReserve && len(r.Segments) > 0 && !r.Reserve
+}
+
+// InspectJournal reads all of the data folder's journal, beside a server or
+// not, changes nothing, and tells what it found. Progress, unless nil, is told
+// how far it is, in bytes.
+func InspectJournal(ctx context.Context, s *config.Settings, progress func(done, total int64)) (JournalReport, error) {
+	r := JournalReport{Folder: journalPath(s.Data)}
+	if _, err := os.Stat(s.Data); err != nil {
+		return r, fmt.Errorf("data folder: %w", err)
+	}
+	if _, err := os.Stat(r.Folder); errors.Is(err, fs.ErrNotExist) {
+		r.None = true
+		return r, nil
+	}
+	served, err := Served(s.Data)
+	if err != nil {
+		return r, err
+	}
+	var stored, pending uint64
+	var unknown error
+	r.Report, err = journal.Walk(r.Folder, journal.WalkOptions{
+		Live: served, Progress: progress,
+		Begin: func(id click.LogID) error {
+			stored, unknown = storedThrough(ctx, s, id)
+			return nil
+		},
+		Visit: func(record click.Record) error {
+			if record.Sequence > stored {
+				pending++
+			}
+			return ctx.Err()
+		},
+	})
+	r.Pending, r.Unknown = pending, unknown
+	return r, err
+}
+
+// storedThrough gives the sequence up to which a log's clicks are in the
+// statistics.
+func storedThrough(ctx context.Context, s *config.Settings, id click.LogID) (uint64, error) {
+	path := filepath.Join(s.Data, clicksName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	db, err := sqlite.Open(ctx, path, sqlite.Options{Schema: sqlite.ForClicks, Existing: true, KeepSchema: true})
+	if err != nil {
+		return 0, err
+	}
+	position, err := sqlite.NewClicks(db).Position(ctx, id)
+	return position, errors.Join(err, db.Close())
+}

@@ -135,10 +135,10 @@ func (d *doctor) examine(ctx context.Context, loaded *config.Loaded) {
 		d.add("server", levelFail, err.Error(), "run this as the user who runs kurz")
 		return
 	}
+	d.journal(ctx)
 	if served {
 		d.server(ctx)
 	} else {
-		d.journal()
 		d.add("server", levelOK, "none runs on this folder", "")
 	}
 }
@@ -247,16 +247,24 @@ func (d *doctor) databases(ctx context.Context) {
 	d.add("database", levelOK, "intact", "")
 }
 
-func (d *doctor) journal() {
-	r, err := backend.VerifyJournal(d.s.Data)
-	text := fmt.Sprintf("%d records, segments: %d", r.Records, len(r.Segments))
+func (d *doctor) journal(ctx context.Context) {
+	r, err := backend.InspectJournal(ctx, d.s, nil)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.add("journal", levelOK, "none yet", "")
 	case err != nil:
-		d.add("journal", levelFail, err.Error(), "run this as the user who runs kurz")
-	case r.Damaged > 0:
-		d.add("journal", levelWarn, fmt.Sprintf("%s, %d damaged", text, r.Damaged), "check the disk: damaged records are left out of the statistics")
+		d.add("journal", levelFail, err.Error(), "run this as the user who runs kurz, and the kurz that wrote it")
+		return
+	case r.None:
+		d.add("journal", levelOK, "none yet", "")
+		return
+	}
+	text := fmt.Sprintf("%d records, segments: %d, %s", r.Records, len(r.Segments), waiting(&r))
+	switch {
+	case len(r.Foreign) > 0:
+		d.add("journal", levelWarn, fmt.Sprintf("%s; %s is of another journal", text, r.Foreign[0]), "move it to the folder that it was copied from: its clicks are not counted here")
+	case !r.Intact():
+		d.add("journal", levelWarn, fmt.Sprintf("%s, %d damaged", text, r.Damaged), "check the disk ('kurz journal verify' says where): damaged records are left out of the statistics")
+	case r.NeedsReserve():
+		d.add("journal", levelWarn, text+", no reserve", "make room: a full disk would cost clicks at once")
 	default:
 		d.add("journal", levelOK, text, "")
 	}

@@ -157,10 +157,10 @@ func TestBitFlips(t *testing.T) {
 			}
 		}
 		var got []string
-		report, err := journal.Walk(dir, func(r click.Record) error {
+		report, err := journal.Walk(dir, journal.WalkOptions{Visit: func(r click.Record) error {
 			got = append(got, string(r.Data))
 			return nil
-		})
+		}})
 		if err != nil || !slices.Equal(want, got) {
 			t.Fatalf("round %d, %v flipped: %v %s", round, places, err, cmp.Diff(want, got))
 		}
@@ -338,7 +338,7 @@ func TestVerify(t *testing.T) {
 		t.Error("Verify changed the segment", err)
 	}
 	stop := errors.New("enough")
-	if _, err := journal.Walk(dir, func(click.Record) error { return stop }); !errors.Is(err, stop) {
+	if _, err := journal.Walk(dir, journal.WalkOptions{Visit: func(click.Record) error { return stop }}); !errors.Is(err, stop) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := journal.Verify(filepath.Join(dir, "none")); err == nil {

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CanReserve says whether this system can keep space for a full disk.
+const CanReserve = true
+
 // allocate gives a file size bytes that are reserved on the disk.
 func allocate(f *os.File, size int64) error {
 	store := unix.Fstore_t{Flags: unix.F_ALLOCATEALL, Posmode: unix.F_PEOFPOSMODE, Length: size}

@@ -220,6 +220,7 @@ type Stats struct {
 	Segments int
 	Bytes    int64 // on the disk, spare and reserve included
 	Full     bool  // no segment can be made after the present one
+	Reserved bool  // there is a reserve for a full disk
 }
 
 // Stats tells how the journal is. It does not block.
@@ -228,7 +229,7 @@ func (j *Journal) Stats() Stats {
 	defer j.mu.Unlock()
 	st := Stats{
 		Appended: j.count, Lost: j.lost.Load(), Damaged: j.damaged.Load(),
-		Segments: len(j.segments), Full: j.full != nil,
+		Segments: len(j.segments), Full: j.full != nil, Reserved: j.reserved,
 	}
 	for _, s := range j.segments {
 		st.Bytes += s.size

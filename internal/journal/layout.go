@@ -121,6 +121,9 @@ func logOf(b []byte) (id click.LogID, ok bool) {
 	return id, sumOK(b[fileAt:fileAt+fileLen+sumLen], seedOf(id))
 }
 
+// versionOf gives the version that a header with an intact first part names.
+func versionOf(b []byte) uint32 { return binary.LittleEndian.Uint32(b[8:]) }
+
 // parseHeader reads what is intact of the header of a segment of the log id.
 func parseHeader(b []byte, id click.LogID) header {
 	var h header
@@ -128,7 +131,7 @@ func parseHeader(b []byte, id click.LogID) header {
 		b = append(b[:len(b):len(b)], make([]byte, headerSize-len(b))...)
 	}
 	seed := seedOf(id)
-	if owner, ok := logOf(b); ok && owner == id && binary.LittleEndian.Uint32(b[8:]) == version {
+	if owner, ok := logOf(b); ok && owner == id && versionOf(b) == version {
 		h.file, h.id = true, owner
 		h.number = binary.LittleEndian.Uint64(b[32:])
 		h.size = int64(binary.LittleEndian.Uint64(b[40:]))

@@ -24,7 +24,7 @@ const (
 // Open opens the journal in the folder dir, which is made if it is not there.
 // Only one process at a time can have it open. What a crash left is put in
 // order: every intact record that was not released will be read. It fails
-// where the folder can't be used, but not because the disk is full and records
+// where the folder can't be used or has segments of another version, but not because the disk is full and records
 // are there: then it is open, and refuses records until there is space.
 func Open(dir string, opts Options) (*Journal, error) {
 	opts, err := opts.withDefaults()
@@ -93,6 +93,10 @@ func (j *Journal) restore() error {
 	}
 	var bound uint64
 	for i := range old {
+		if old[i].foreign(id) {
+			j.log.Error("a segment of another journal is left alone: move it to where it belongs", "file", old[i].path)
+			continue
+		}
 		bound = j.adopt(&old[i], bound)
 	}
 	if bound == 0 && by != unknown {
@@ -173,7 +177,12 @@ func listSegments(dir string, flag int) ([]found, error) {
 			continue
 		}
 		f := found{number: number, path: filepath.Join(dir, e.Name())}
-		if err = f.open(flag); err != nil {
+		err = f.open(flag)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // released since the folder was read
+			continue
+		}
+		if err != nil {
 			break
 		}
 		list = append(list, f)
@@ -207,12 +216,33 @@ func (f *found) open(flag int) error {
 			f.head, err = f.head[:n], nil
 		}
 	}
+	if err == nil {
+		err = f.known()
+	}
 	if err != nil {
 		file.Close()
 		return err
 	}
 	f.file = file
 	return nil
+}
+
+// known refuses a segment of another version: what it holds can't be told from
+// damage, and would be lost.
+func (f *found) known() error {
+	if _, ok := logOf(f.head); !ok {
+		return nil
+	}
+	if v := versionOf(f.head); v != version {
+		return fmt.Errorf("%s has version %d of the journal's format, this program knows %d: use the kurz that wrote it", f.path, v, version)
+	}
+	return nil
+}
+
+// foreign reports whether a segment is of another journal.
+func (f *found) foreign(id click.LogID) bool {
+	owner, ok := logOf(f.head)
+	return ok && owner != id
 }
 
 // recognise tells whose journal a folder holds: by its file, or, should that
