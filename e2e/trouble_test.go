@@ -2,15 +2,11 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,96 +159,6 @@ func TestRetryAcrossKill(t *testing.T) {
 			t.Errorf("%s %s: answered\n%s\nand then\n%s", a.path, a.body, first.body, second.body)
 		}
 	}
-}
-
-// TestFullDisk fills the disk under a running server: creates are refused as
-// passing, redirects go on, and with room again all goes on, with everything
-// that was acknowledged there.
-func TestFullDisk(t *testing.T) {
-	t.Parallel()
-	folder := t.TempDir()
-	if err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=160m,mode=0700", "tmpfs", folder).Run(); err != nil {
-		t.Skipf("a small file system can't be mounted here (root can): %v", err)
-	}
-	t.Cleanup(func() {
-		// The server's own end comes first, since it was asked for later.
-		if err := exec.CommandContext(context.Background(), "umount", folder).Run(); err != nil {
-			t.Errorf("umount: %v", err)
-		}
-	})
-	s := startIn(t, filepath.Join(folder, "data"), unlimited()...)
-	key := s.key(t, "ann@example.org")
-	made := map[string]string{}
-	create := func(i int) reply {
-		destination := fmt.Sprintf("https://go.dev/%d", i)
-		r, err := s.do(t.Context(), ask{method: "POST", path: "/api/v1/urls", key: key, body: fmt.Sprintf(`{"long_url":%q,"notes":%q}`, destination, strings.Repeat("x", 4000))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.status == 201 {
-			made[r.text("short_code")] = destination
-		}
-		return r
-	}
-	for i := range 100 {
-		if r := create(i); r.status != 201 {
-			t.Fatalf("%d %s", r.status, r.body)
-		}
-	}
-	resolves := func() {
-		t.Helper()
-		for code, destination := range made {
-			r := s.must(t, 302, ask{method: "GET", path: "/" + code})
-			match(t, "Location", regexp.QuoteMeta(destination), r.header.Get("Location"))
-		}
-	}
-
-	filler := filepath.Join(folder, "filler")
-	if err := fill(filler); err != nil {
-		t.Fatal(err)
-	}
-	var refused reply
-	for i := 100; refused.status == 0; i++ {
-		if r := create(i); r.status != 201 {
-			refused = r
-		} else if i > 50_000 {
-			t.Fatal("the disk does not get full")
-		}
-	}
-	match(t, "code on a full disk", "UNAVAILABLE", refused.text("error.code"))
-	match(t, "Retry-After", `[1-9]\d*`, refused.header.Get("Retry-After"))
-	t.Logf("full after %d creates", len(made))
-	resolves()
-
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 20*time.Second, func() string {
-		if r := create(60_000); r.status != 201 {
-			return fmt.Sprintf("with room again: %d %s", r.status, r.body)
-		}
-		return ""
-	})
-	resolves()
-	s.Kill()
-	s.again(t)
-	resolves()
-}
-
-// fill writes a file until the disk is full.
-func fill(name string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	for size := 1 << 20; size >= 4096; {
-		if _, err := f.Write(bytes.Repeat([]byte{1}, size)); errors.Is(err, syscall.ENOSPC) {
-			size /= 2
-		} else if err != nil {
-			return errors.Join(err, f.Close())
-		}
-	}
-	return f.Close()
 }
 
 // TestGracefulEnd sends SIGTERM while a request is half sent: it is finished,

@@ -18,6 +18,7 @@ func forced() bool { return os.Getenv(forcePlain) != "" }
 
 // TestPlainWrites runs the whole suite again with plain writes forced.
 func TestPlainWrites(t *testing.T) {
+	t.Parallel()
 	if forced() {
 		j := open(t, t.TempDir(), journal.Options{})
 		add(t, j, 0, 1)
