@@ -2,8 +2,11 @@ package journal_test
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"strconv"
@@ -16,11 +19,19 @@ import (
 	"kurz/internal/journal"
 )
 
-// childDir names, for a copy of the test program, the journal to write to.
-const childDir = "KURZ_TEST_JOURNAL"
+// childDir names, for a copy of the test program, the journal to write to;
+// childSync, unless "", how: then the power will be cut.
+const (
+	childDir  = "KURZ_TEST_JOURNAL"
+	childSync = "KURZ_TEST_SYNC"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
+		if sync := os.Getenv(childSync); sync != "" {
+			fmt.Fprintln(os.Stderr, cutChild(dir, sync))
+			os.Exit(1)
+		}
 		child(dir)
 	}
 	os.Exit(m.Run())
@@ -38,6 +49,62 @@ func child(dir string) {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
+
+// cutChild reads what is there, then appends and releases, and says so, until
+// the power is cut: "h SEQ SUM" found, "a SEQ I" appended, "d SEQ" durable up
+// to there, "r SEQ" to be released up to there.
+func cutChild(dir, sync string) error {
+	o := journal.Options{SegmentSize: journal.MinSegmentSize, Reserve: true}
+	if sync != "strict" {
+		var err error
+		if o.Sync, err = time.ParseDuration(sync); err != nil {
+			return err
+		}
+	}
+	j, err := openJournal(dir, o)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	var last uint64
+	for {
+		list, err := j.Read(context.Background(), last, nil, 500)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			fmt.Fprintf(out, "h %d %s\n", r.Sequence, sumOf(r.Data))
+			last = r.Sequence
+		}
+		if len(list) == 0 {
+			break
+		}
+	}
+	for i := 0; ; i++ {
+		seq, err := j.Append(cutRecord(i))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "a %d %d\n", seq, i)
+		if i%10 == 0 {
+			fmt.Fprintf(out, "d %d\n", journal.Durable(j))
+		}
+		if seq > 1000 && i%400 == 399 {
+			fmt.Fprintf(out, "r %d\n", seq-1000)
+			if err := errors.Join(out.Flush(), j.Release(seq-1000)); err != nil {
+				return err
+			}
+		}
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// cutRecord is large, so that segments are full soon.
+func cutRecord(i int) []byte { return bytes.Repeat(record(i), 8) }
+
+func sumOf(data []byte) string { return strconv.FormatUint(uint64(crc32.ChecksumIEEE(data)), 16) }
 
 func TestKill(t *testing.T) {
 	dir, self := t.TempDir(), executable(t)
