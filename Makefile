@@ -2,7 +2,9 @@
 
 GO       ?= go
 FUZZTIME ?= 3s
-KILLS    ?= 20
+KILLS    ?= 200
+CUTS     ?= 50
+CROSS    ?= darwin/arm64 freebsd/arm64 windows/arm64 darwin/amd64 freebsd/amd64 windows/amd64
 COVER    := link click journal redirect ratelimit idempotency
 
 # Tools, pinned here: they are run from the module cache, never installed, and
@@ -12,7 +14,7 @@ GOLANGCI    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race check arch fuzz bench cover lint vet fmt fmt-check generate e2e kill vuln clean
+.PHONY: help build run test race check arch fuzz bench cover lint vet fmt fmt-check generate e2e kill powercut damage cross vuln clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +33,7 @@ race: ## run every test with the race detector, in random order
 	@./test/needs
 	$(GO) test -race -shuffle=on ./...
 
-check: fmt-check vet lint arch test fuzz vuln ## everything a change must pass
+check: fmt-check vet cross lint arch test fuzz vuln ## everything a change must pass
 	@echo "check: passed"
 
 arch: ## check who imports whom (ARCHITECTURE.md)
@@ -54,6 +56,13 @@ lint: ## run the linters of .golangci.yml
 vet: ## run go vet
 	$(GO) vet ./...
 
+cross: ## build and vet for the systems of CROSS that this one is not
+	@for target in $(CROSS); do \
+		echo "cross: $$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build ./... && \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet ./... || exit 1; \
+	done
+
 fmt: ## format every file
 	$(GOFUMPT) -l -w .
 
@@ -67,8 +76,14 @@ generate: ## write what is generated: the reference of settings
 e2e: ## run the black-box tests against the real program, told one by one
 	$(GO) test -count=1 -v ./e2e
 
-kill: ## kill -9 under load, KILLS (20) times, and count what was lost
-	KURZ_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 60m -run 'TestKill' ./e2e
+kill: ## kill -9 under load, KILLS (200) times, and count what was lost
+	KURZ_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestKill$$' ./e2e
+
+powercut: ## cut the power under load, CUTS (50) times a mode, and count what was lost; takes root
+	REQUIRE_BACKENDS=1 KURZ_CUTS=$(CUTS) $(GO) test -count=1 -v -timeout 120m -run '^TestPowerCut' ./test/powercut ./internal/journal ./e2e
+
+damage: ## truncate a journal at every byte of its last 64 KiB, and flip bits 10,000 times
+	KURZ_DAMAGE=all $(GO) test -count=1 -v -timeout 60m -run '^TestPumped' ./internal/journal
 
 vuln: ## look for known vulnerabilities, where the database can be reached
 	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/modules.json 2>/dev/null; then \

@@ -30,6 +30,7 @@ type options struct {
 	openLoop time.Duration
 	kills    int
 	clicks   int
+	cuts     int
 	only     *regexp.Regexp
 	out      string
 }
@@ -55,6 +56,9 @@ var stages = []stage{
 	{name: "openloop", run: openLoop, needs: "seed"},
 	{name: "reports", run: reports},
 	{name: "kills", run: kills},
+	{name: "powercuts", run: powerCuts},
+	{name: "damage", run: damage},
+	{name: "fulldisk", run: fullDisk},
 }
 
 func main() {
@@ -65,7 +69,8 @@ func main() {
 	flag.DurationVar(&o.length, "length", 5*time.Second, "how long a round lasts")
 	flag.DurationVar(&o.openLoop, "openloop", time.Minute, "how long the open loop lasts")
 	flag.IntVar(&o.clicks, "clicks", 10_000_000, "how many clicks reports are over")
-	flag.IntVar(&o.kills, "kills", 20, "how many times the server is killed")
+	flag.IntVar(&o.kills, "kills", 200, "how many times the server is killed")
+	flag.IntVar(&o.cuts, "cuts", 50, "how many times the power is cut in each mode")
 	flag.StringVar(&only, "only", only, "regular expression of the stages to run (and those that they need)")
 	flag.StringVar(&o.out, "out", "", "file to write the report to, such as docs/benchmarks.md")
 	flag.Parse()

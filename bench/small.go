@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"kurz/test/program"
@@ -131,14 +132,51 @@ func firstRedirect(ctx context.Context, addr, code string, until time.Time) (tim
 
 // kills runs the proof of e2e and takes its summary.
 func kills(ctx context.Context, l *lab) error {
-	command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout", "2h", "-run", "^TestKill$", "./e2e")
-	command.Env = append(os.Environ(), "KURZ_KILLS="+strconv.Itoa(l.kills))
-	out, err := command.CombinedOutput()
-	m := regexp.MustCompile(`kill: (.*)`).FindSubmatch(out)
-	if m == nil {
-		return errors.Join(err, fmt.Errorf("the proof printed no summary: %s", bytes.TrimSpace(out)))
-	}
-	l.values["kills"] = string(m[1])
-	l.say("   %s", m[1])
+	said, err := l.proof(ctx, "./e2e", "^TestKill$", `kill: (.*)`, "KURZ_KILLS="+strconv.Itoa(l.kills))
+	l.values["kills"] = strings.Join(said, "; ")
 	return err
+}
+
+// powerCuts runs the proofs that cut the power of a disk, and takes their
+// summaries.
+func powerCuts(ctx context.Context, l *lab) error {
+	setting := "KURZ_CUTS=" + strconv.Itoa(l.cuts)
+	said, err := l.proof(ctx, "./e2e", "^TestPowerCut$", `power cut (.*); the disk: `, setting)
+	l.values["powercut"] = strings.Join(said, "<br>")
+	if err != nil {
+		return err
+	}
+	said, err = l.proof(ctx, "./internal/journal", "^TestPowerCut$", `power cut: (.*); `, setting)
+	l.values["powercut-journal"] = strings.Join(said, "<br>")
+	return err
+}
+
+// damage runs the proof of damaged journals and takes its summaries.
+func damage(ctx context.Context, l *lab) error {
+	said, err := l.proof(ctx, "./internal/journal", "^TestPumped", `damage: (.*)`, "KURZ_DAMAGE=all")
+	l.values["damage"] = strings.Join(said, "<br>")
+	return err
+}
+
+// fullDisk runs the proof of a full disk and takes its summary.
+func fullDisk(ctx context.Context, l *lab) error {
+	said, err := l.proof(ctx, "./e2e", "^TestFullDiskOfClicks$", `full disk: (.*)`)
+	l.values["full-disk"] = strings.Join(said, "; ")
+	return err
+}
+
+// proof runs tests and gives what they say of themselves.
+func (l *lab) proof(ctx context.Context, folder, tests, summary string, settings ...string) ([]string, error) {
+	command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout", "2h", "-run", tests, folder)
+	command.Env = append(append(os.Environ(), "REQUIRE_BACKENDS=1"), settings...)
+	out, err := command.CombinedOutput()
+	var said []string
+	for _, m := range regexp.MustCompile(summary).FindAllSubmatch(out, -1) {
+		said = append(said, string(m[1]))
+		l.say("   %s", m[1])
+	}
+	if len(said) == 0 {
+		err = errors.Join(err, fmt.Errorf("the proof printed no summary: %s", bytes.TrimSpace(out)))
+	}
+	return said, err
 }

@@ -104,6 +104,7 @@ func InspectCities(ctx context.Context, path string) (enrich.CityFile, error) {
 
 // VerifyJournal reads all of the data folder's journal and tells what it found.
 func VerifyJournal(dir string) (journal.Report, error) { return journal.Verify(journalPath(dir)) }
+
 // JournalReport is what the data folder's journal was found to hold.
 type JournalReport struct {
 	journal.Report
