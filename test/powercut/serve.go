@@ -115,16 +115,16 @@ func (s *session) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 }
 
 // add puts a new node into a folder. It is called between enter and leave.
-func (s *session) add(folder *node, h *fuse.InHeader, name string, mode uint32, out *fuse.EntryOut) (*node, fuse.Status) {
+func (s *session) add(folder *node, h *fuse.InHeader, name string, mode uint32, out *fuse.EntryOut) fuse.Status {
 	if folder.entries[name] != nil {
-		return nil, fuse.Status(syscall.EEXIST)
+		return fuse.Status(syscall.EEXIST)
 	}
 	n := newNode(mode)
 	n.uid, n.gid = h.Uid, h.Gid
 	s.disk.number(n)
 	folder.set(change{name: name, node: n})
 	n.entry(out)
-	return n, fuse.OK
+	return fuse.OK
 }
 
 func (s *session) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
@@ -133,8 +133,7 @@ func (s *session) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *f
 		return status
 	}
 	defer s.leave()
-	_, status = s.add(folder, &in.InHeader, name, syscall.S_IFDIR|in.Mode&0o7777, out)
-	return status
+	return s.add(folder, &in.InHeader, name, syscall.S_IFDIR|in.Mode&0o7777, out)
 }
 
 func (s *session) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
@@ -143,9 +142,8 @@ func (s *session) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out 
 		return status
 	}
 	defer s.leave()
-	_, status = s.add(folder, &in.InHeader, name, syscall.S_IFREG|in.Mode&0o7777, &out.EntryOut)
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	return status
+	return s.add(folder, &in.InHeader, name, syscall.S_IFREG|in.Mode&0o7777, &out.EntryOut)
 }
 
 func (s *session) remove(h *fuse.InHeader, name string, folder bool) fuse.Status {
