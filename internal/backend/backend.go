@@ -135,7 +135,7 @@ func Open(ctx context.Context, s *config.Settings, o Options) (*Backend, error) 
 	if err := prepare(s.Data); err != nil {
 		return nil, err
 	}
-	lock, err := TakeLock(s.Data)
+	lock, err := awaitLock(ctx, s.Data)
 	if err != nil {
 		return nil, err
 	}

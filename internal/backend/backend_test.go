@@ -228,6 +228,24 @@ func TestOneServer(t *testing.T) {
 	}
 }
 
+// TestProbedAtTheStart shows that a command which asks, in that moment, whether
+// there is a server does not keep one from starting.
+func TestProbedAtTheStart(t *testing.T) {
+	s := load(t, t.TempDir())
+	probe, err := backend.TakeLock(s.Data) // as Served does
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { probe.Close() })
+	b, err := open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestServingNote(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := backend.ReadServing(dir); !errors.Is(err, fs.ErrNotExist) {

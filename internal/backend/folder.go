@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,6 +90,31 @@ func TakeLock(dir string) (*Lock, error) {
 		return nil, fmt.Errorf("lock of the data folder %s: %w", dir, err)
 	}
 	return &Lock{f}, nil
+}
+
+// lockPatience is for how long a server waits for the lock: commands that ask
+// whether there is a server hold it for a moment.
+const lockPatience = 300 * time.Millisecond
+
+// awaitLock does as TakeLock, unless the lock is given back soon.
+func awaitLock(ctx context.Context, dir string) (*Lock, error) {
+	late := time.NewTimer(lockPatience)
+	defer late.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := TakeLock(dir)
+		if !errors.Is(err, ErrInUse) {
+			return l, err
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // Close gives the right back.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kurz/internal/click"
+	"kurz/internal/fault"
 	"kurz/internal/journal"
 )
 
@@ -434,5 +436,34 @@ func TestReadError(t *testing.T) {
 	j := open(t, dir, journal.Options{Sync: time.Hour})
 	if list, err := j.Read(context.Background(), 0, nil, 1); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// TestLostMapping takes the file from under its mapping, as a failing disk
+// does with a page of it.
+func TestLostMapping(t *testing.T) {
+	if runtime.GOOS != "linux" || forced() {
+		t.Skip("what happens then is different here")
+	}
+	dir := t.TempDir()
+	j := open(t, dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
+	add(t, j, 0, 10)
+	if err := os.Truncate(segments(t, dir)[0], 8192); err != nil {
+		t.Fatal(err)
+	}
+	lost := 0
+	for i := range 200 {
+		switch _, err := j.Append(record(i)); {
+		case fault.Is(err, fault.Unavailable):
+			lost++
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if lost == 0 || j.Stats().Lost != uint64(lost) {
+		t.Errorf("%d lost, %+v", lost, j.Stats())
+	}
+	if got, _ := read(t, j, 0); len(got) != 210-lost {
+		t.Errorf("%d records of %d", len(got), 210-lost)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -481,34 +480,5 @@ func TestStrictOfADiskThatFails(t *testing.T) {
 	}
 	if _, err := j.Append([]byte("y")); err != nil {
 		t.Errorf("after it was mended: %v", err)
-	}
-}
-
-// TestLostMapping takes the file from under its mapping, as a failing disk
-// does with a page of it.
-func TestLostMapping(t *testing.T) {
-	if runtime.GOOS != "linux" || forced() {
-		t.Skip("what happens then is different here")
-	}
-	dir := t.TempDir()
-	j := open(t, dir, journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour})
-	add(t, j, 0, 10)
-	if err := os.Truncate(segments(t, dir)[0], 8192); err != nil {
-		t.Fatal(err)
-	}
-	lost := 0
-	for i := range 200 {
-		switch _, err := j.Append(record(i)); {
-		case fault.Is(err, fault.Unavailable):
-			lost++
-		case err != nil:
-			t.Fatal(err)
-		}
-	}
-	if lost == 0 || j.Stats().Lost != uint64(lost) {
-		t.Errorf("%d lost, %+v", lost, j.Stats())
-	}
-	if got, _ := read(t, j, 0); len(got) != 210-lost {
-		t.Errorf("%d records of %d", len(got), 210-lost)
 	}
 }
