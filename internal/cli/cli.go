@@ -104,7 +104,7 @@ func newRoot(w *World) *cobra.Command {
 	root.AddCommand(
 		serveCommand(w), shortenCommand(w), linksCommand(w), statsCommand(w),
 		userCommand(w), keyCommand(w), migrateCommand(w), configCommand(w),
-		doctorCommand(w), journalCommand(w), healthCommand(w), versionCommand(w),
+		doctorCommand(w), journalCommand(w), clicksCommand(w), healthCommand(w), versionCommand(w),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

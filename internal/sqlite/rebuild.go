@@ -14,6 +14,7 @@ import (
 // Rebuilt is what Rebuild found.
 type Rebuilt struct {
 	Clicks  int64 // that were counted again
+	Fresh   int64 // that are not counted in advance yet
 	Rollups int64 // that there are
 	Changed int64 // of which so many were not what the clicks say, were missing, or too many
 }
@@ -25,6 +26,7 @@ const (
 	selectCounted = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 1 ORDER BY id`
 	selectDivided = `SELECT DISTINCT kind, subject FROM rollups WHERE grain = 0 AND period BETWEEN ?1 AND ?2
 		AND (kind < 2 OR (SELECT rolled FROM totals WHERE link = subject) = 1)`
+	countFresh   = `SELECT coalesce(sum(clicks), 0) FROM parts WHERE rolled = 0`
 	countRollups = `SELECT count(*) FROM rollups`
 	countChanged = `SELECT count(*) FROM (SELECT kind, subject, grain, period FROM (SELECT * FROM rollups EXCEPT SELECT * FROM rollups_before)
 		UNION SELECT kind, subject, grain, period FROM (SELECT * FROM rollups_before EXCEPT SELECT * FROM rollups))`
@@ -47,7 +49,7 @@ func (s *Clicks) Rebuild(ctx context.Context, check bool, progress func(done, al
 		if found.Clicks, err = rebuild(ctx, c, progress); err != nil {
 			return err
 		}
-		for query, to := range map[string]*int64{countRollups: &found.Rollups, countChanged: &found.Changed} {
+		for query, to := range map[string]*int64{countFresh: &found.Fresh, countRollups: &found.Rollups, countChanged: &found.Changed} {
 			if *to, err = sqlitex.ResultInt64(c.Prep(query)); err != nil {
 				return err
 			}
