@@ -41,6 +41,9 @@ type PumpSettings struct {
 	// Stored, unless nil, is told of every batch that the Sink has stored: how
 	// many events, and the time of the oldest.
 	Stored func(n int, oldest time.Time)
+	// Show, unless nil, is given every batch of events that the Sink has
+	// stored, each once, in order. It must neither block nor keep them.
+	Show func(events []Event)
 }
 
 // PumpStats counts what a Pump did.
@@ -80,6 +83,9 @@ func NewPump(s PumpSettings) *Pump {
 	}
 	if s.Stored == nil {
 		s.Stored = func(int, time.Time) {}
+	}
+	if s.Show == nil {
+		s.Show = func([]Event) {}
 	}
 	return &Pump{s: s}
 }
@@ -247,6 +253,7 @@ func (p *Pump) stored(b Batch) {
 	})
 	if len(b.Events) > 0 {
 		p.s.Stored(len(b.Events), b.Events[0].Time)
+		p.s.Show(b.Events)
 	}
 }
 

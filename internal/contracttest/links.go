@@ -36,6 +36,7 @@ func Links(t *testing.T, open func(t *testing.T) link.Store) {
 		"Insert/race of a match":          insertMatchRace,
 		"Insert/race of an operation":     insertOperationRace,
 		"Get and Route/not there":         readMissing,
+		"Keys":                            keysOfIDs,
 		"Update/round trip":               updateRoundTrip,
 		"Update/fixed fields":             updateFixedFields,
 		"Update/version":                  updateVersion,
@@ -370,6 +371,25 @@ func readMissing(t *testing.T, s link.Store) {
 	}
 }
 
+func keysOfIDs(t *testing.T, s link.Store) {
+	first, second, gone := plain(1), full(2), plain(3)
+	insert(t, s, first)
+	insert(t, s, second)
+	gone = insert(t, s, gone)
+	gone.RevokedAt = at(0)
+	if _, err := s.Update(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Keys(t.Context(), []link.ID{second.ID, 1, gone.ID, first.ID, second.ID})
+	want := map[link.ID]link.Key{first.ID: first.Key, second.ID: second.Key, gone.ID: gone.Key}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("keys (-want +got), error %v:\n%s", err, diff)
+	}
+	if got, err := s.Keys(t.Context(), nil); err != nil || len(got) != 0 {
+		t.Errorf("no IDs: %v, error %v", got, err)
+	}
+}
+
 func cancelledContext(t *testing.T, s link.Store) {
 	l := plain(1)
 	insert(t, s, l)
@@ -379,6 +399,9 @@ func cancelledContext(t *testing.T, s link.Store) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	if _, err := s.Keys(ctx, []link.ID{l.ID}); err == nil {
+		t.Error("Keys with a context that ended: no error")
+	}
 	changed := l
 	changed.Title = "changed"
 	errs := map[string]error{}

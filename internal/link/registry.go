@@ -3,6 +3,9 @@ package link
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"kurz/internal/account"
@@ -39,7 +42,12 @@ type Change struct {
 // Registry holds the rules under which links are made, read and changed. The
 // API, the command line and bulk jobs all go through it. It is safe for
 // concurrent use.
-type Registry struct{ s Settings }
+type Registry struct {
+	s Settings
+
+	mu   sync.Mutex
+	keys map[ID]Key // of links that were asked for lately
+}
 
 // NewRegistry makes a Registry.
 func NewRegistry(s Settings) *Registry {
@@ -49,7 +57,7 @@ func NewRegistry(s Settings) *Registry {
 	if s.Warn == nil {
 		s.Warn = func(string, ...any) {}
 	}
-	return &Registry{s}
+	return &Registry{s: s, keys: map[ID]Key{}}
 }
 
 // draws is how often a code is drawn at one length before the next length.
@@ -135,6 +143,45 @@ func (r *Registry) Get(ctx context.Context, a account.Actor, k Key) (Link, error
 // Peek reads a link for anyone: what a preview shows of it is public.
 func (r *Registry) Peek(ctx context.Context, k Key) (Link, error) {
 	return r.s.Store.Get(ctx, k)
+}
+
+// maxKeys bounds the keys that Keys remembers, some 100 bytes each, and
+// keysAtOnce those that it asks the Store for.
+const (
+	maxKeys    = 10_000
+	keysAtOnce = 500
+)
+
+// Keys gives the keys of links by their IDs; one that no link has is missing.
+// They are remembered, which is right for ever: a link keeps its key, and its
+// ID is never another's. Whether someone may know them is the caller's matter.
+func (r *Registry) Keys(ctx context.Context, ids []ID) (map[ID]Key, error) {
+	keys := make(map[ID]Key, len(ids))
+	var unknown []ID
+	r.mu.Lock()
+	for _, id := range ids {
+		if k, ok := r.keys[id]; ok {
+			keys[id] = k
+		} else {
+			unknown = append(unknown, id)
+		}
+	}
+	r.mu.Unlock()
+	slices.Sort(unknown)
+	for some := range slices.Chunk(slices.Compact(unknown), keysAtOnce) {
+		found, err := r.s.Store.Keys(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(keys, found)
+		r.mu.Lock()
+		if len(r.keys)+len(found) > maxKeys {
+			clear(r.keys)
+		}
+		maps.Copy(r.keys, found)
+		r.mu.Unlock()
+	}
+	return keys, nil
 }
 
 // Page lists links: an admin's query may be about everybody's, anyone else's

@@ -43,6 +43,10 @@ type Store interface {
 	// Route reads what a redirect needs.
 	Route(ctx context.Context, k Key) (Route, error)
 
+	// Keys gives the keys of links by their IDs, at most 500; one that no link
+	// has is missing. A link keeps its key for ever, revoked or not.
+	Keys(ctx context.Context, ids []ID) (map[ID]Key, error)
+
 	// Page gives the links that q selects in its order, at most q.Limit, and
 	// the cursor of the next page, the zero Cursor at the end. Links made
 	// while someone pages neither repeat nor hide others.

@@ -151,6 +151,22 @@ func (s *Links) Get(ctx context.Context, k link.Key) (link.Link, error) {
 	return link.Link{}, notFound(k)
 }
 
+// Keys is that of link.Store.
+func (s *Links) Keys(ctx context.Context, ids []link.ID) (map[link.ID]link.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	keys := make(map[link.ID]link.Key, len(ids))
+	for _, id := range ids {
+		if l := s.byID[id]; l != nil {
+			keys[id] = l.Key
+		}
+	}
+	return keys, nil
+}
+
 // Route is that of link.Store.
 func (s *Links) Route(ctx context.Context, k link.Key) (link.Route, error) {
 	if err := ctx.Err(); err != nil {

@@ -42,6 +42,7 @@ const (
 	selectByContent     = selectLink + sameContent + oldest
 	selectByNoContent   = selectLink + sameDestination + ` AND content_id IS NULL` + oldest
 	selectTwin          = `SELECT 1 FROM links WHERE ` + sameContent + ` AND id <> ? LIMIT 1`
+	selectKeyOfID       = `SELECT domain, code FROM links WHERE id = ?`
 	countID             = `SELECT count(*) FROM links WHERE id = ?`
 
 	// Which index stood in the way is found out afterwards, since it is rare.
@@ -245,6 +246,27 @@ func (s *Links) Route(ctx context.Context, k link.Key) (r link.Route, err error)
 		err = noLink(k)
 	}
 	return r, err
+}
+
+// Keys is that of link.Store.
+func (s *Links) Keys(ctx context.Context, ids []link.ID) (map[link.ID]link.Key, error) {
+	keys := make(map[link.ID]link.Key, len(ids))
+	err := s.db.read(ctx, func(c *sqlite.Conn) error {
+		for _, id := range ids {
+			err := query(c, selectKeyOfID, func(b *binder) { b.int(int64(id)) }, func(r *columns) bool {
+				keys[id] = link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())}
+				return false
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
 }
 
 // Changes is that of link.Store. Of changes it keeps the last 100,000.

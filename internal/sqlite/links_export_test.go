@@ -13,6 +13,7 @@ const (
 	SelectByContent     = selectByContent
 	SelectByNoContent   = selectByNoContent
 	SelectTwin          = selectTwin
+	SelectKeyOfID       = selectKeyOfID
 	SelectChanges       = selectChanges
 	ListUsers           = listUsers
 	SelectKey           = selectKey

@@ -40,6 +40,7 @@ func TestPlans(t *testing.T) {
 		"no content":  {sqlite.SelectByNoContent, "SEARCH links USING INDEX links_destination (destination_key=?)", sorts},
 		"content":     {sqlite.SelectByContent, "SEARCH links USING INDEX links_content (content_key=?)", sorts},
 		"twin":        {sqlite.SelectTwin, "SEARCH links USING INDEX links_content (content_key=?)", ""},
+		"key of ID":   {sqlite.SelectKeyOfID, "SEARCH links USING INTEGER PRIMARY KEY (rowid=?)", ""},
 		"changes":     {sqlite.SelectChanges, "SEARCH link_changes USING INTEGER PRIMARY KEY (rowid>?)", sorts},
 		"users":       {sqlite.ListUsers, "SEARCH users USING INDEX users_created (created_at>?)", sorts},
 		"key by hash": {sqlite.SelectKey, "SEARCH users USING INTEGER PRIMARY KEY (rowid=?)", "SCAN"},
