@@ -39,6 +39,9 @@ type Settings struct {
 	Domains   *link.Domains
 	Limits    ratelimit.Source
 	Rates     Rates
+	// Live shows clicks as they are counted, on as many Streams.
+	Live    *click.Live
+	Streams Streams
 	// VisitorPeriod is within what unique visitors are exact: day, week, month
 	// or ever. Reports say it.
 	VisitorPeriod string
@@ -51,8 +54,9 @@ type Settings struct {
 // API answers the requests of its room. It is safe for concurrent use.
 type API struct {
 	Settings
-	routes []route
-	docs   func() (page, error)
+	routes  []route
+	docs    func() (page, error)
+	streams streams
 }
 
 // New joins the room from its parts.
@@ -71,7 +75,10 @@ func New(s Settings) *API {
 			r.limit.Name = r.name
 		}
 	}
-	return &API{Settings: s, routes: routes(), docs: sync.OnceValues(renderDocs)}
+	s.Streams.fill()
+	a := &API{Settings: s, routes: routes(), docs: sync.OnceValues(renderDocs)}
+	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
+	return a
 }
 
 // call is one request on its way through a route.

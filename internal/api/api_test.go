@@ -30,6 +30,7 @@ type world struct {
 	front    http.Handler
 	registry *link.Registry
 	clicks   *memory.Clicks
+	live     *click.Live
 	keys     map[string]string // by user: ann, bob (free), pam (premium), root (admin)
 	users    map[string]account.User
 
@@ -44,7 +45,7 @@ var start = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *world {
 	tb.Helper()
-	w := &world{contract: loadContract(tb), clicks: memory.NewClicks(), now: start, keys: map[string]string{}, users: map[string]account.User{}}
+	w := &world{contract: loadContract(tb), clicks: memory.NewClicks(), live: click.NewLive(time.Now), now: start, keys: map[string]string{}, users: map[string]account.User{}}
 	base, err := url.Parse("https://kurz.example")
 	if err != nil {
 		tb.Fatal(err)
@@ -61,7 +62,7 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	}
 	directory := account.NewDirectory(memory.NewAccounts(), w.time, rand.Reader)
 	as := api.Settings{
-		Directory: directory, Reports: w.clicks, Domains: domains, Limits: memory.NewLimits(1000),
+		Directory: directory, Reports: w.clicks, Live: w.live, Domains: domains, Limits: memory.NewLimits(1000),
 		Once: idempotency.NewOnce(memory.NewIdempotency(), w.time, rand.Reader, []byte("secret")), VisitorPeriod: "week",
 		Rates: api.Rates{
 			Anonymous: ratelimit.Limit{Quota: 10, Window: time.Hour},
@@ -130,6 +131,7 @@ func (w *world) click(tb testing.TB, events ...click.Event) {
 	if err := w.clicks.Add(tb.Context(), click.Batch{Through: w.sequence, Events: events}); err != nil {
 		tb.Fatal(err)
 	}
+	w.live.Show(events)
 }
 
 // ask is a request. Who names a user whose key is sent; Body is sent as JSON

@@ -2,13 +2,12 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/csv"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"kurz/internal/click"
@@ -21,6 +20,8 @@ import (
 type clickJSON struct {
 	ID              string  `json:"id"`
 	ClickedAt       string  `json:"clicked_at"`
+	ShortCode       *string `json:"short_code"` // null: of a link that is gone from the store
+	Domain          *string `json:"domain"`
 	Kind            string  `json:"kind"`
 	Trigger         string  `json:"trigger"`
 	Visitor         *string `json:"visitor"`
@@ -42,14 +43,45 @@ type clickJSON struct {
 
 // clickColumns is the header row of the CSV form.
 var clickColumns = []string{
-	"id", "clicked_at", "kind", "trigger", "visitor", "country", "region", "city",
+	"id", "clicked_at", "short_code", "domain", "kind", "trigger", "visitor", "country", "region", "city",
 	"referrer", "referrer_url", "device", "browser", "operating_system", "language",
 	"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content",
 }
 
-func showClick(e *click.Event) clickJSON {
+// linked is a click with the name of its link; the zero Key where that is gone.
+type linked struct {
+	*click.Event
+	key  link.Key
+	host string // of the domain
+}
+
+// name finds the names of the links that were clicked.
+func (a *API) name(ctx context.Context, events []click.Event) ([]linked, error) {
+	ids := make([]link.ID, len(events))
+	for i := range events {
+		ids[i] = events[i].Link
+	}
+	keys, err := a.Registry.Keys(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]linked, len(events))
+	for i := range events {
+		list[i] = a.nameOf(&events[i], keys[events[i].Link])
+	}
+	return list, nil
+}
+
+func (a *API) nameOf(e *click.Event, k link.Key) linked {
+	if k == (link.Key{}) {
+		return linked{Event: e}
+	}
+	return linked{Event: e, key: k, host: a.Domains.Host(k.Domain)}
+}
+
+func (e linked) show() clickJSON {
 	return clickJSON{
-		ID: strconv.FormatInt(int64(e.ID), 10), ClickedAt: moment(e.Time),
+		ID: e.id(), ClickedAt: moment(e.Time), ShortCode: text(e.key.Code), Domain: text(e.host),
 		Kind: e.Kind.String(), Trigger: e.Trigger.String(), Visitor: text(visitor(e.Visitor)),
 		Country: text(e.Country), Region: text(e.Region), City: text(e.City),
 		Referrer: text(e.ReferrerHost), ReferrerURL: text(e.Referrer),
@@ -59,10 +91,12 @@ func showClick(e *click.Event) clickJSON {
 	}
 }
 
+func (e linked) id() string { return strconv.FormatInt(int64(e.ID), 10) }
+
 // row gives the click in the order of clickColumns.
-func row(e *click.Event) []string {
+func (e linked) row() []string {
 	r := []string{
-		strconv.FormatInt(int64(e.ID), 10), moment(e.Time), e.Kind.String(), e.Trigger.String(),
+		e.id(), moment(e.Time), string(e.key.Code), e.host, e.Kind.String(), e.Trigger.String(),
 		visitor(e.Visitor), e.Country, e.Region, e.City, e.ReferrerHost, e.Referrer,
 		e.Device, e.Browser, e.OS, e.Language,
 		e.UTMSource, e.UTMMedium, e.UTMCampaign, e.UTMTerm, e.UTMContent,
@@ -73,15 +107,6 @@ func row(e *click.Event) []string {
 	return r
 }
 
-// harmless keeps spreadsheets from taking a stranger's text for a formula
-// (OWASP, CSV injection): a quote is put before a character that begins one.
-func harmless(s string) string {
-	if s != "" && strings.IndexByte("=+-@\t\r\n", s[0]) >= 0 {
-		return "'" + s
-	}
-	return s
-}
-
 // visitor writes a hash, "" if none was kept.
 func visitor(hash uint64) string {
 	if hash == 0 {
@@ -90,23 +115,35 @@ func visitor(hash uint64) string {
 	return fmt.Sprintf("%016x", hash)
 }
 
-func (a *API) listClicks(c *call) error {
+func (a *API) listLinkClicks(c *call) error {
+	return a.listClicks(c, func(q *click.Query) error { _, err := a.clicksOf(c, q); return err })
+}
+
+func (a *API) listOwnClicks(c *call) error {
+	return a.listClicks(c, func(q *click.Query) error { return ownClicks(c, q) })
+}
+
+func (a *API) listClicks(c *call, about func(*click.Query) error) error {
 	limit, limitErr := c.query.limit()
 	before, cursorErr := parseClickCursor(c.query.text("cursor"))
 	q, queryErr := a.clickQuery(c, false)
 	if err := gather(limitErr, cursorErr, queryErr); err != nil {
 		return err
 	}
-	if _, err := a.clicksOf(c, &q); err != nil {
+	if err := about(&q); err != nil {
 		return err
 	}
 	events, next, err := a.Reports.Events(c.ctx(), q, before, limit)
 	if err != nil {
 		return err
 	}
-	shown := make([]clickJSON, len(events))
-	for i := range events {
-		shown[i] = showClick(&events[i])
+	list, err := a.name(c.ctx(), events)
+	if err != nil {
+		return err
+	}
+	shown := make([]clickJSON, len(list))
+	for i := range list {
+		shown[i] = list[i].show()
 	}
 	return c.reply(newList(shown, clickCursor(next)), nil)
 }
@@ -122,16 +159,14 @@ func (a *API) clicksOf(c *call, q *click.Query) (link.Link, error) {
 	return l, err
 }
 
-// exportPage is how many clicks are read and written at a time, and exportTime
-// for how long a client may take to read them.
-const (
-	exportPage = 500
-	exportTime = time.Minute
-)
+// ownClicks makes the query one about all of someone's links.
+func ownClicks(c *call, q *click.Query) error {
+	of, err := owner(c)
+	q.Subject = click.Subject{Owner: of}
+	return err
+}
 
-// exportClicks streams all the clicks as CSV. A fault after the first page cuts
-// the connection, so that a part is not taken for the whole.
-func (a *API) exportClicks(c *call) error {
+func (a *API) exportLinkClicks(c *call) error {
 	q, err := a.clickQuery(c, false)
 	if err != nil {
 		return err
@@ -140,24 +175,49 @@ func (a *API) exportClicks(c *call) error {
 	if err != nil {
 		return err
 	}
-	events, next, err := a.Reports.Events(c.ctx(), q, 0, exportPage)
+	return a.exportClicks(c, q, "clicks-"+string(l.Code)+".csv")
+}
+
+func (a *API) exportOwnClicks(c *call) error {
+	q, err := a.clickQuery(c, false)
 	if err != nil {
 		return err
 	}
-	h := c.w.Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8; header=present")
-	h.Set("Content-Disposition", `attachment; filename="clicks-`+string(l.Code)+`.csv"`)
-	c.w.WriteHeader(ok)
-	if c.r.Method == http.MethodHead {
+	if err := ownClicks(c, &q); err != nil {
+		return err
+	}
+	return a.exportClicks(c, q, "clicks.csv")
+}
+
+// exportPage is how many clicks are read and written at a time, and exportTime
+// for how long a client may take to read them.
+const (
+	exportPage = 500
+	exportTime = time.Minute
+)
+
+// exportClicks streams all the clicks as CSV, one page of them in memory. A
+// fault after the first page cuts the connection, so that a part is not taken
+// for the whole.
+func (a *API) exportClicks(c *call, q click.Query, file string) error {
+	var list []linked
+	events, next, err := a.Reports.Events(c.ctx(), q, 0, exportPage)
+	if err == nil {
+		list, err = a.name(c.ctx(), events)
+	}
+	if err != nil {
+		return err
+	}
+	if c.beginCSV(file); c.r.Method == http.MethodHead {
 		return nil
 	}
 	var b bytes.Buffer
-	out := csv.NewWriter(&b)
+	out := newCSV(&b)
 	_ = out.Write(clickColumns) // into memory
 	control := http.NewResponseController(c.w)
 	for {
-		for i := range events {
-			_ = out.Write(row(&events[i]))
+		for i := range list {
+			_ = out.Write(list[i].row())
 		}
 		out.Flush()
 		_ = control.SetWriteDeadline(time.Now().Add(exportTime)) // where there is a connection
@@ -167,7 +227,10 @@ func (a *API) exportClicks(c *call) error {
 		if next == 0 {
 			return nil
 		}
-		if events, next, err = a.Reports.Events(c.ctx(), q, next, exportPage); err != nil {
+		if events, next, err = a.Reports.Events(c.ctx(), q, next, exportPage); err == nil {
+			list, err = a.name(c.ctx(), events)
+		}
+		if err != nil {
 			return err
 		}
 	}

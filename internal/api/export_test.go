@@ -30,6 +30,7 @@ func Fields() map[string][]string {
 	for name, v := range map[string]any{
 		"Link": linkJSON{}, "LinkCreate": createBody{}, "LinkPatch": patchBody{}, "LinkList": list[linkJSON]{},
 		"Report": reportJSON{}, "Count": countJSON{}, "Bucket": bucketJSON{}, "Day": dayJSON{}, "Hour": hourJSON{},
+		"Previous": previousJSON{}, "Change": changeJSON{}, "Missed": missedJSON{},
 		"Click": clickJSON{}, "ClickList": list[clickJSON]{},
 		"Me": meJSON{}, "Key": keyJSON{}, "NewKey": newKeyJSON{}, "KeyList": list[keyJSON]{}, "KeyCreate": keyBody{},
 		"Shorten": shortenBody{}, "Shortened": shortened{},
@@ -50,9 +51,9 @@ func ClickColumns() string { return strings.Join(clickColumns, ",") }
 var (
 	ParseClickCursor = parseClickCursor
 	ClickCursor      = clickCursor
-	SplitValues      = splitValues
 	Harmless         = harmless
-	ClickRow         = func(e click.Event) []string { return row(&e) }
+	ClickRow         = func(e click.Event) []string { return linked{Event: &e}.row() }
+	ReportColumns    = strings.Join(reportColumns, ",")
 )
 
 // ParseCondition tells whether an If-Match field has this version.

@@ -41,7 +41,7 @@ func parseQuery(raw string, allowed []string) (query, error) {
 		var reason string
 		switch {
 		case !slices.Contains(allowed, name):
-			reason = "is not a parameter that is known here"
+			reason = unknown(allowed)
 		case len(values[name]) > 1 && !repeatable(name):
 			reason = "is given more than once"
 		case slices.ContainsFunc(values[name], func(v string) bool { return !utf8.ValidString(v) }):
@@ -54,6 +54,14 @@ func parseQuery(raw string, allowed []string) (query, error) {
 		}
 	}
 	return query(values), invalid(details)
+}
+
+// unknown says what can be asked where something else was.
+func unknown(allowed []string) string {
+	if len(allowed) == 0 {
+		return "is not known: nothing can be asked for here"
+	}
+	return "is not known here: what is known is " + strings.Join(slices.Sorted(slices.Values(allowed)), ", ")
 }
 
 func (q query) has(name string) bool { return len(q[name]) > 0 }

@@ -2,12 +2,12 @@ package api
 
 import (
 	"slices"
-	"strings"
 	"time"
 	_ "time/tzdata" // time zones are there also where the machine has none
 
 	"kurz/internal/click"
 	"kurz/internal/fault"
+	"kurz/internal/link"
 )
 
 // Bounds of reports.
@@ -17,34 +17,60 @@ const (
 	maxHourly   = 367 * 24 * time.Hour  // for a series of hours
 	maxTop      = 1000
 	defaultTop  = 100
-	maxValues   = 100 // of one filter
 	maxZone     = 64
 )
 
 // reportJSON is a report: the Report schema.
 type reportJSON struct {
-	ShortCode            *string      `json:"short_code"` // null: of many links
-	From                 string       `json:"from"`
-	To                   string       `json:"to"`
-	TimeZone             string       `json:"time_zone"`
-	Interval             string       `json:"interval"`
-	TotalClicks          int64        `json:"total_clicks"`
-	UniqueVisitors       int64        `json:"unique_visitors"`
-	UniqueVisitorsPeriod string       `json:"unique_visitors_period"`
-	BotClicks            int64        `json:"bot_clicks"`
-	QRScans              int64        `json:"qr_scans"`
-	LastClickedAt        *string      `json:"last_clicked_at"`
-	Series               []bucketJSON `json:"series"`
-	ClicksByDay          []dayJSON    `json:"clicks_by_day"`
-	ClicksByHour         []hourJSON   `json:"clicks_by_hour"`
-	TopReferrers         []countJSON  `json:"top_referrers"`
-	TopCountries         []countJSON  `json:"top_countries"`
-	TopCities            []countJSON  `json:"top_cities"`
-	Devices              []countJSON  `json:"devices"`
-	Browsers             []countJSON  `json:"browsers"`
-	OperatingSystems     []countJSON  `json:"operating_systems"`
-	Languages            []countJSON  `json:"languages"`
-	UTMCampaigns         []countJSON  `json:"utm_campaigns"`
+	ShortCode            *string `json:"short_code"` // null: of many links
+	From                 string  `json:"from"`
+	To                   string  `json:"to"`
+	TimeZone             string  `json:"time_zone"`
+	Interval             string  `json:"interval"`
+	TotalClicks          int64   `json:"total_clicks"`
+	UniqueVisitors       int64   `json:"unique_visitors"`
+	UniqueVisitorsPeriod string  `json:"unique_visitors_period"`
+	BotClicks            int64   `json:"bot_clicks"`
+	QRScans              int64   `json:"qr_scans"`
+	LastClickedAt        *string `json:"last_clicked_at"`
+	// Previous and Change are null unless compare=previous is asked for.
+	Previous         *previousJSON `json:"previous"`
+	Change           *changeJSON   `json:"change"`
+	Series           []bucketJSON  `json:"series"`
+	ClicksByDay      []dayJSON     `json:"clicks_by_day"`
+	ClicksByHour     []hourJSON    `json:"clicks_by_hour"`
+	TopReferrers     []countJSON   `json:"top_referrers"`
+	TopCountries     []countJSON   `json:"top_countries"`
+	TopRegions       []countJSON   `json:"top_regions"`
+	TopCities        []countJSON   `json:"top_cities"`
+	Devices          []countJSON   `json:"devices"`
+	Browsers         []countJSON   `json:"browsers"`
+	OperatingSystems []countJSON   `json:"operating_systems"`
+	Languages        []countJSON   `json:"languages"`
+	UTMSources       []countJSON   `json:"utm_sources"`
+	UTMMediums       []countJSON   `json:"utm_mediums"`
+	UTMCampaigns     []countJSON   `json:"utm_campaigns"`
+	Triggers         []countJSON   `json:"triggers"`
+}
+
+// previousJSON is what the time before was like: the Previous schema.
+type previousJSON struct {
+	From           string       `json:"from"`
+	To             string       `json:"to"`
+	TotalClicks    int64        `json:"total_clicks"`
+	UniqueVisitors int64        `json:"unique_visitors"`
+	BotClicks      int64        `json:"bot_clicks"`
+	QRScans        int64        `json:"qr_scans"`
+	Series         []bucketJSON `json:"series"`
+}
+
+// changeJSON is by what part numbers grew since then: the Change schema. What
+// grew from nothing is null.
+type changeJSON struct {
+	TotalClicks    *float64 `json:"total_clicks"`
+	UniqueVisitors *float64 `json:"unique_visitors"`
+	BotClicks      *float64 `json:"bot_clicks"`
+	QRScans        *float64 `json:"qr_scans"`
 }
 
 type countJSON struct {
@@ -68,42 +94,99 @@ type hourJSON struct {
 	Clicks int64  `json:"clicks"`
 }
 
-func (a *API) linkStats(c *call) error {
-	q, err := a.reportQuery(c)
-	if err != nil {
-		return err
-	}
-	key, err := a.key(c)
-	if err != nil {
-		return err
-	}
-	l, err := a.Registry.Get(c.ctx(), c.actor, key)
-	if err != nil {
-		return err
-	}
-	q.Subject = click.Subject{Link: l.ID}
-	return a.report(c, q, text(l.Code))
+// asked is a report that is asked for.
+type asked struct {
+	click.Query
+	code    link.Code // "": of many links
+	compare bool
 }
 
-func (a *API) allStats(c *call) error {
-	q, err := a.reportQuery(c)
-	if err != nil {
+// told is what the statistics say to it. Previous is nil unless asked for.
+type told struct {
+	click.Report
+	previous *click.Report
+}
+
+func (a *API) linkStats(c *call) error { return a.stats(c, (*API).linkReport, (*API).replyReport) }
+func (a *API) allStats(c *call) error  { return a.stats(c, (*API).ownReport, (*API).replyReport) }
+func (a *API) linkStatsCSV(c *call) error {
+	return a.stats(c, (*API).linkReport, (*API).replyReportCSV)
+}
+func (a *API) allStatsCSV(c *call) error { return a.stats(c, (*API).ownReport, (*API).replyReportCSV) }
+
+// stats answers with a report on what about finds, as reply shows it.
+func (a *API) stats(c *call, about func(*API, *call, *asked) error, reply func(*API, *call, *asked, *told) error) error {
+	var ask asked
+	var compareErr, queryErr error
+	ask.Query, queryErr = a.reportQuery(c)
+	ask.compare, compareErr = comparison(c.query)
+	if err := gather(queryErr, compareErr); err != nil {
 		return err
 	}
+	if err := about(a, c, &ask); err != nil {
+		return err
+	}
+	var t told
+	var err error
+	if t.Report, err = a.Reports.Report(c.ctx(), ask.Query); err != nil {
+		return err
+	}
+	if ask.compare {
+		before := ask.Query.Previous()
+		before.Top = 1 // nobody looks at the lists
+		r, err := a.Reports.Report(c.ctx(), before)
+		if err != nil {
+			return err
+		}
+		t.previous = &r
+	}
+	return reply(a, c, &ask, &t)
+}
+
+// comparison reads compare: whether the time before is asked for too.
+func comparison(q query) (bool, error) {
+	if !q.has("compare") {
+		return false, nil
+	}
+	_, err := oneOf(q, "compare", "previous")
+	return err == nil, err
+}
+
+// linkReport makes it a report on the link of the path.
+func (a *API) linkReport(c *call, ask *asked) error {
+	l, err := a.clicksOf(c, &ask.Query)
+	ask.code = l.Code
+	return err
+}
+
+// ownReport makes it a report on all of someone's links.
+func (a *API) ownReport(c *call, ask *asked) error {
 	of, err := owner(c)
-	if err != nil {
-		return err
-	}
-	q.Subject = click.Subject{Owner: of}
-	return a.report(c, q, nil)
+	ask.Subject = click.Subject{Owner: of}
+	return err
 }
 
-func (a *API) report(c *call, q click.Query, code *string) error {
-	r, err := a.Reports.Report(c.ctx(), q)
-	if err != nil {
-		return err
+func (a *API) replyReport(c *call, ask *asked, t *told) error {
+	j := a.showReport(&t.Report, text(ask.code))
+	if p := t.previous; p != nil {
+		j.Previous = &previousJSON{
+			From: moment(p.From), To: moment(p.To), TotalClicks: p.TotalClicks, UniqueVisitors: p.UniqueVisitors,
+			BotClicks: p.BotClicks, QRScans: p.QRScans, Series: buckets(p.Series),
+		}
+		j.Change = &changeJSON{
+			TotalClicks: change(p.TotalClicks, t.TotalClicks), UniqueVisitors: change(p.UniqueVisitors, t.UniqueVisitors),
+			BotClicks: change(p.BotClicks, t.BotClicks), QRScans: change(p.QRScans, t.QRScans),
+		}
 	}
-	return c.reply(a.showReport(&r, code), nil)
+	return c.reply(j, nil)
+}
+
+// change shows a relative change; null where there was nothing before.
+func change(before, now int64) *float64 {
+	if part, ok := click.RelativeChange(before, now); ok {
+		return &part
+	}
+	return nil
 }
 
 func (a *API) showReport(r *click.Report, code *string) reportJSON {
@@ -114,12 +197,11 @@ func (a *API) showReport(r *click.Report, code *string) reportJSON {
 		UniqueVisitorsPeriod: a.VisitorPeriod,
 		BotClicks:            r.BotClicks, QRScans: r.QRScans, LastClickedAt: stamp(r.LastClickedAt),
 		TopReferrers: counts(r, click.ByReferrer), TopCountries: counts(r, click.ByCountry),
-		TopCities: counts(r, click.ByCity), Devices: counts(r, click.ByDevice),
+		TopRegions: counts(r, click.ByRegion), TopCities: counts(r, click.ByCity), Devices: counts(r, click.ByDevice),
 		Browsers: counts(r, click.ByBrowser), OperatingSystems: counts(r, click.ByOS),
-		Languages: counts(r, click.ByLanguage), UTMCampaigns: counts(r, click.ByCampaign),
-	}
-	for _, b := range r.Series {
-		j.Series = append(j.Series, bucketJSON{moment(b.Start), b.Clicks, b.UniqueVisitors})
+		Languages: counts(r, click.ByLanguage), UTMSources: counts(r, click.BySource),
+		UTMMediums: counts(r, click.ByMedium), UTMCampaigns: counts(r, click.ByCampaign),
+		Triggers: counts(r, click.ByTrigger), Series: buckets(r.Series),
 	}
 	for _, b := range r.ByDay {
 		j.ClicksByDay = append(j.ClicksByDay, dayJSON{b.Start.In(r.Zone).Format(time.DateOnly), b.Clicks})
@@ -128,6 +210,14 @@ func (a *API) showReport(r *click.Report, code *string) reportJSON {
 		j.ClicksByHour = append(j.ClicksByHour, hourJSON{moment(b.Start), b.Clicks})
 	}
 	return j
+}
+
+func buckets(series []click.Bucket) []bucketJSON {
+	list := make([]bucketJSON, 0, len(series))
+	for _, b := range series {
+		list = append(list, bucketJSON{moment(b.Start), b.Clicks, b.UniqueVisitors})
+	}
+	return list
 }
 
 func counts(r *click.Report, d click.Dimension) []countJSON {
@@ -219,54 +309,15 @@ func zone(q query) (*time.Location, error) {
 	return loc, nil
 }
 
-// filters reads the parameters that are named for dimensions. "DE,FR" keeps
-// either, "!DE,FR" neither; one that is repeated is as good as one with all the
-// values. A backslash takes a comma or an exclamation mark for itself.
+// filters reads the parameters that are named for dimensions.
 func filters(q query) ([]click.Filter, error) {
-	var list []click.Filter
-	var errs []error
+	given := map[string][]string{}
 	for _, name := range dimensionNames() {
-		keep, drop := click.Filter{Dimension: click.Dimension(name)}, click.Filter{Dimension: click.Dimension(name), Not: true}
-		for _, s := range q[name] {
-			f := &keep
-			s, not := strings.CutPrefix(s, "!")
-			if not {
-				f = &drop
-			}
-			if s == "" {
-				errs = append(errs, fault.Invalid(name, "is empty: send values, or %q or %q", click.Direct, click.Unknown))
-				continue
-			}
-			f.Values = append(f.Values, splitValues(s)...)
-		}
-		for _, f := range []click.Filter{keep, drop} {
-			if len(f.Values) > maxValues {
-				errs = append(errs, fault.Invalid(name, "may have at most %d values", maxValues))
-			} else if len(f.Values) > 0 {
-				list = append(list, f)
-			}
+		if q.has(name) {
+			given[name] = q[name]
 		}
 	}
-	return list, gather(errs...)
-}
-
-// splitValues cuts at commas that have no backslash before them.
-func splitValues(s string) []string {
-	values := []string{""}
-	last := &values[0]
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s) && strings.IndexByte(`\,!`, s[i+1]) >= 0:
-			i++
-			*last += s[i : i+1]
-		case s[i] == ',':
-			values = append(values, "")
-			last = &values[len(values)-1]
-		default:
-			*last += s[i : i+1]
-		}
-	}
-	return values
+	return click.ParseFilters(given)
 }
 
 // dimensionNames lists the dimensions, which are parameters too.

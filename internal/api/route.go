@@ -33,7 +33,9 @@ func routes() []route {
 	const urls = "/api/v1/urls"
 	domain := []string{"domain"}
 	events := append([]string{"from", "to", "tz", "kind"}, dimensionNames()...)
-	report := append([]string{"interval", "top"}, events...)
+	report := append([]string{"interval", "top", "compare"}, events...)
+	watching := append([]string{"kind"}, dimensionNames()...)
+	whose := []string{"owner"}
 	paging := []string{"limit", "cursor"}
 	with := func(more []string, lists ...[]string) []string {
 		return append(slices.Concat(lists...), more...)
@@ -46,9 +48,15 @@ func routes() []route {
 		{"PATCH", urls + "/{code}", required, domain, (*API).patchLink},
 		{"DELETE", urls + "/{code}", required, domain, (*API).deleteLink},
 		{"GET", urls + "/{code}/stats", required, with(domain, report), (*API).linkStats},
-		{"GET", urls + "/{code}/clicks", required, with(domain, events, paging), (*API).listClicks},
-		{"GET", urls + "/{code}/clicks.csv", required, with(domain, events), (*API).exportClicks},
-		{"GET", "/api/v1/stats", required, with([]string{"owner"}, report), (*API).allStats},
+		{"GET", urls + "/{code}/stats.csv", required, with(domain, report), (*API).linkStatsCSV},
+		{"GET", urls + "/{code}/clicks", required, with(domain, events, paging), (*API).listLinkClicks},
+		{"GET", urls + "/{code}/clicks.csv", required, with(domain, events), (*API).exportLinkClicks},
+		{"GET", urls + "/{code}/live", required, with(domain, watching), (*API).linkLive},
+		{"GET", "/api/v1/stats", required, with(whose, report), (*API).allStats},
+		{"GET", "/api/v1/stats.csv", required, with(whose, report), (*API).allStatsCSV},
+		{"GET", "/api/v1/clicks", required, with(whose, events, paging), (*API).listOwnClicks},
+		{"GET", "/api/v1/clicks.csv", required, with(whose, events), (*API).exportOwnClicks},
+		{"GET", "/api/v1/live", required, with(whose, watching), (*API).allLive},
 		{"GET", "/api/v1/me", required, nil, (*API).me},
 		{"GET", "/api/v1/keys", required, paging, (*API).listKeys},
 		{"POST", "/api/v1/keys", required, nil, (*API).createKey},

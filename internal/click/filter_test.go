@@ -13,7 +13,9 @@ import (
 type texts = map[string][]string
 
 func TestParseFilters(t *testing.T) {
-	is := func(d click.Dimension, values ...string) click.Filter { return click.Filter{Dimension: d, Values: values} }
+	is := func(d click.Dimension, values ...string) click.Filter {
+		return click.Filter{Dimension: d, Values: values}
+	}
 	not := func(d click.Dimension, values ...string) click.Filter {
 		return click.Filter{Dimension: d, Values: values, Not: true}
 	}
@@ -99,6 +101,24 @@ func FuzzParseFilters(f *testing.F) {
 			if diff := cmp.Diff(filters, back); d != click.ByReferrer && (err != nil || diff != "") {
 				t.Errorf("%q, then %q: error %v (-first +second):\n%s", text, joined, err, diff)
 			}
+		}
+	})
+}
+
+// FuzzFilterValues: values that are escaped and joined come back.
+func FuzzFilterValues(f *testing.F) {
+	f.Add("a", "b")
+	f.Add(`a,\`, "!,")
+	f.Add("x", `\\`)
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`, `!`, `\!`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if a == "" || b == "" || a == click.Other || b == click.Other {
+			return
+		}
+		got, err := click.ParseFilters(texts{"browser": {escape.Replace(a) + "," + escape.Replace(b)}})
+		want := []click.Filter{{Dimension: click.ByBrowser, Values: []string{a, b}}}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%q and %q: error %v (-want +got):\n%s", a, b, err, diff)
 		}
 	})
 }
