@@ -27,7 +27,6 @@ func keyOf(code, domain string) link.Key {
 // quick makes streams that look often and tire soon.
 func quick(a *api.Settings, _ *link.Settings) {
 	a.Streams = api.Streams{Heartbeat: 20 * time.Millisecond, Check: 10 * time.Millisecond, Stall: 200 * time.Millisecond}
-	a.Now = time.Now
 }
 
 // listening is a world behind a real server.
@@ -299,7 +298,10 @@ func TestLiveComesBack(t *testing.T) {
 		once[id] = true
 	}
 	var page struct{ Items []struct{ ID string } }
-	l.must(t, 200, ask{Method: "GET", Who: "ann", Path: "/api/v1/clicks?limit=500"}).decode(t, &page)
+	l.must(t, 200, ask{Method: "GET", Who: "ann", Path: "/api/v1/clicks?limit=500&to=2030-01-01T00:00:00Z"}).decode(t, &page)
+	if len(page.Items) != 500 {
+		t.Fatalf("%d in the list", len(page.Items))
+	}
 	for i, item := range page.Items {
 		if id := seen[len(seen)-1-i]; id != item.ID {
 			t.Fatalf("event %d from the end is %s, in the list it is %s", i, id, item.ID)
@@ -321,14 +323,14 @@ type slowReader struct {
 	*bufio.Reader
 }
 
-func (l *listening) slow(t *testing.T) slowReader {
+func (l *listening) slow(t *testing.T, room int) slowReader {
 	t.Helper()
 	conn, err := net.Dial("tcp", l.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = conn.(*net.TCPConn).SetReadBuffer(room)
 	_, err = io.WriteString(conn, "GET /api/v1/live HTTP/1.1\r\nHost: kurz.example\r\nX-Api-Key: "+l.keys["ann"]+"\r\n\r\n")
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +354,7 @@ func (l *listening) until(t *testing.T, watching int) {
 func TestLiveCutsWhoDoesNotRead(t *testing.T) {
 	l := listen(t, quick)
 	l.link(t, "ann", `{"long_url":"https://example.com","custom_alias":"autumn"}`)
-	l.slow(t)
+	l.slow(t, 4<<10)
 	l.until(t, 1)
 	e := l.of(t, "autumn", "", click.Human)
 	e.Referrer = "https://example.com/" + strings.Repeat("x", 900)
@@ -374,7 +376,7 @@ func TestLiveCutsWhoDoesNotRead(t *testing.T) {
 func TestLiveTellsWhatWasMissed(t *testing.T) {
 	l := listen(t, quick, func(a *api.Settings, _ *link.Settings) { a.Streams.Stall = time.Minute })
 	l.link(t, "ann", `{"long_url":"https://example.com","custom_alias":"autumn"}`)
-	conn := l.slow(t)
+	conn := l.slow(t, 1<<20)
 	l.until(t, 1)
 	e := l.of(t, "autumn", "", click.Human)
 	const all = 20_000 // more than buffers and sockets hold

@@ -35,6 +35,7 @@ type App struct {
 	answers   idempotency.Store
 	pump      *click.Pump
 	upkeep    click.Upkeep
+	live      *click.Live
 	edge      *edge.Edge
 	setup     string // the secret of the set-up link
 }
@@ -45,7 +46,10 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	if err != nil {
 		return nil, err
 	}
-	a := &App{settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency, upkeep: p.Upkeep, setup: rand.Text()}
+	a := &App{
+		settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency,
+		upkeep: p.Upkeep, live: click.NewLive(w.Now), setup: rand.Text(),
+	}
 	a.directory = account.NewDirectory(p.Accounts, w.Now, w.Rand)
 	a.resolver = redirect.NewResolver(redirect.ResolverSettings{
 		Memory: p.Routes, Store: p.Links, Now: w.Now, Logger: w.Logger,
@@ -57,7 +61,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	})
 	a.pump = click.NewPump(click.PumpSettings{
 		Log: p.Log, Sink: p.Sink, Enricher: p.Enricher, Interval: s.PumpInterval, Now: w.Now,
-		Error: progress.failed(w.Logger), Stored: progress.stored,
+		Error: progress.failed(w.Logger), Stored: progress.stored, Show: a.live.Show,
 	})
 	handler := redirect.New(redirect.Settings{
 		Resolver: a.resolver, Recorder: recorder, Domains: core.Domains,
@@ -92,7 +96,8 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 		Registry: a.core.Registry, Directory: a.directory, Reports: p.Reports,
 		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand, p.Secret),
 		Domains: a.core.Domains, Limits: p.Limits,
-		Rates:         api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium},
+		Rates: api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium},
+		Live:  a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
 		Warn: func(ctx context.Context, msg string, err error) {
 			w.Logger.WarnContext(ctx, "answered without a part", "what", msg, "error", err, "request_id", edge.RequestID(ctx))
@@ -184,7 +189,10 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 			}
 		})
 	}
+	// Live streams would not end by themselves; their clients come back.
+	defer context.AfterFunc(serving, a.live.Close)()
 	err := a.edge.Serve(serving, listeners...)
+	a.live.Close()
 	end()
 	done := make(chan struct{})
 	go func() { work.Wait(); close(done) }()

@@ -83,6 +83,7 @@ func (a *App) measure(m *telemetry.Metrics, p Parts, g *progress) {
 		g.read(func(g *progress) float64 { return float64(g.clicks) }))
 	m.Gauge("kurz_clicks_lag_seconds", "Age of the oldest click of the last batch when it was stored.",
 		g.read(func(g *progress) float64 { return g.lag.Seconds() }))
+	m.Gauge("kurz_live_streams", "Live streams of clicks that are open.", func() float64 { return float64(a.live.Watching()) })
 	for _, x := range p.Measures {
 		if x.Total {
 			m.Counter(x.Name, x.Help, x.Read)

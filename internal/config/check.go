@@ -23,6 +23,11 @@ func (l *loader) check(s *Settings) {
 	if s.CacheEntries < 1 || s.CacheEntries > 1_000_000_000 {
 		l.problem("KURZ_CACHE_ENTRIES: must be 1 to 1,000,000,000")
 	}
+	if s.LiveStreams < 1 || s.LiveStreams > 100_000 {
+		l.problem("KURZ_LIVE_STREAMS: must be 1 to 100,000")
+	} else if s.LiveStreamsPerUser < 1 || s.LiveStreamsPerUser > s.LiveStreams {
+		l.problem("KURZ_LIVE_STREAMS_PER_USER: must be 1 to %d, which is KURZ_LIVE_STREAMS", s.LiveStreams)
+	}
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		l.problem("KURZ_LOG_FORMAT: %q is not one of text, json", s.LogFormat)
 	}

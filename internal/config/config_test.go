@@ -166,6 +166,8 @@ func TestProblems(t *testing.T) {
 		{"Redis to come", []string{"KURZ_REDIS=redis://x"}, "", []string{"KURZ_REDIS is not available in this build yet: leave it out"}},
 		{"strategy to come", []string{"KURZ_CODE_STRATEGY=hash"}, "", []string{"KURZ_CODE_STRATEGY: hash is not available in this build yet: leave it out, and random is used"}},
 		{"strategy unknown", []string{"KURZ_CODE_STRATEGY=nice"}, "", []string{`KURZ_CODE_STRATEGY: "nice" is not one of random, sequence, pool, hash, snowflake`}},
+		{"no live streams", []string{"KURZ_LIVE_STREAMS=0"}, "", []string{"KURZ_LIVE_STREAMS: must be 1 to 100,000"}},
+		{"more live streams of one than of all", []string{"KURZ_LIVE_STREAMS=10"}, "", []string{"KURZ_LIVE_STREAMS_PER_USER: must be 1 to 10, which is KURZ_LIVE_STREAMS"}},
 		{"code length", []string{"KURZ_CODE_LENGTH=3"}, "", []string{"KURZ_CODE_LENGTH: must be 4 to 32"}},
 	}
 	for _, tt := range tests {

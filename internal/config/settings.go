@@ -57,6 +57,9 @@ type Settings struct {
 	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
 	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off."`
 
+	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and at most some 500 KB."`
+	LiveStreamsPerUser int `env:"LIVE_STREAMS_PER_USER" default:"20" group:"Limits" doc:"Live streams at once of one user; not more than KURZ_LIVE_STREAMS."`
+
 	ClickSync          Sync          `env:"CLICK_SYNC" default:"50ms" group:"Clicks" doc:"How often the journal is synced to the disk, 1ms to 10s; or strict: before each redirect is answered. A killed process loses nothing either way, a power cut at most this much."`
 	ClickRetention     Retention     `env:"CLICK_RETENTION" default:"keep" group:"Clicks" doc:"How long single clicks are kept: keep is for ever. After a number of days such as 90d they go, day by day (UTC); totals and reports without filters stay."`
 	VisitorKeyRotation Rotation      `env:"VISITOR_KEY_ROTATION" default:"day" group:"Clicks" doc:"How often the key of the visitor hash changes: day, week, month; or never, with KURZ_VISITOR_KEY. Unique visitors are exact within this time."`
