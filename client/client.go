@@ -126,7 +126,8 @@ func (c *Client) do(ctx context.Context, q call, out any) (http.Header, error) {
 	}
 }
 
-func (c *Client) send(ctx context.Context, q call, body []byte) (http.Header, []byte, error) {
+// request makes the request of a call.
+func (c *Client) request(ctx context.Context, q call, body []byte) (*http.Request, error) {
 	u := *c.server
 	u.Path += q.path
 	if u.RawPath = ""; strings.Contains(q.path, "%") {
@@ -138,7 +139,7 @@ func (c *Client) send(ctx context.Context, q call, body []byte) (http.Header, []
 	u.RawQuery = q.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.agent)
@@ -157,6 +158,14 @@ func (c *Client) send(ctx context.Context, q call, body []byte) (http.Header, []
 	}
 	if q.ifMatch != "" {
 		req.Header.Set("If-Match", q.ifMatch)
+	}
+	return req, nil
+}
+
+func (c *Client) send(ctx context.Context, q call, body []byte) (http.Header, []byte, error) {
+	req, err := c.request(ctx, q, body)
+	if err != nil {
+		return nil, nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

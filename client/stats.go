@@ -16,8 +16,13 @@ type Stats struct {
 	Interval string // hour, day, week or month
 	TimeZone string // such as Europe/Berlin
 	Kind     string // human, bot or all
-	// Filters keep clicks by a dimension's value, such as "country": {"DE"}.
+	// Filters keep clicks by a dimension's value, such as "country": {"DE,AT"},
+	// or "browser": {"!Firefox"} for all others. The dimensions are referrer,
+	// country, region, city, device, browser, os, language, utm_source,
+	// utm_medium, utm_campaign and trigger; see the API's document.
 	Filters url.Values
+	// Compare asks for the time right before From too.
+	Compare bool
 	// Top bounds each list of the report; the server's default where 0.
 	Top int
 }
@@ -37,17 +42,45 @@ type Report struct {
 	BotClicks            int64      `json:"bot_clicks"`
 	QRScans              int64      `json:"qr_scans"`
 	LastClickedAt        *time.Time `json:"last_clicked_at"`
-	Series               []Bucket   `json:"series"`
-	ClicksByDay          []Day      `json:"clicks_by_day"`
-	ClicksByHour         []Hour     `json:"clicks_by_hour"`
-	TopReferrers         []Count    `json:"top_referrers"`
-	TopCountries         []Count    `json:"top_countries"`
-	TopCities            []Count    `json:"top_cities"`
-	Devices              []Count    `json:"devices"`
-	Browsers             []Count    `json:"browsers"`
-	OperatingSystems     []Count    `json:"operating_systems"`
-	Languages            []Count    `json:"languages"`
-	UTMCampaigns         []Count    `json:"utm_campaigns"`
+	// Previous and Change are nil unless Stats.Compare was set.
+	Previous         *Previous `json:"previous"`
+	Change           *Change   `json:"change"`
+	Series           []Bucket  `json:"series"`
+	ClicksByDay      []Day     `json:"clicks_by_day"`
+	ClicksByHour     []Hour    `json:"clicks_by_hour"`
+	TopReferrers     []Count   `json:"top_referrers"`
+	TopCountries     []Count   `json:"top_countries"`
+	TopRegions       []Count   `json:"top_regions"`
+	TopCities        []Count   `json:"top_cities"`
+	Devices          []Count   `json:"devices"`
+	Browsers         []Count   `json:"browsers"`
+	OperatingSystems []Count   `json:"operating_systems"`
+	Languages        []Count   `json:"languages"`
+	UTMSources       []Count   `json:"utm_sources"`
+	UTMMediums       []Count   `json:"utm_mediums"`
+	UTMCampaigns     []Count   `json:"utm_campaigns"`
+	Triggers         []Count   `json:"triggers"`
+}
+
+// Previous is the time that a report is compared with: as many months, days or
+// as long a time as the report's, right before it.
+type Previous struct {
+	From           time.Time `json:"from"`
+	To             time.Time `json:"to"`
+	TotalClicks    int64     `json:"total_clicks"`
+	UniqueVisitors int64     `json:"unique_visitors"`
+	BotClicks      int64     `json:"bot_clicks"`
+	QRScans        int64     `json:"qr_scans"`
+	Series         []Bucket  `json:"series"`
+}
+
+// Change is by what part numbers changed: 0.25 is a quarter more, -1 is nothing
+// left; nil where there was nothing before.
+type Change struct {
+	TotalClicks    *float64 `json:"total_clicks"`
+	UniqueVisitors *float64 `json:"unique_visitors"`
+	BotClicks      *float64 `json:"bot_clicks"`
+	QRScans        *float64 `json:"qr_scans"`
 }
 
 // Bucket counts within one interval of the series.
@@ -77,11 +110,7 @@ type Count struct {
 
 // Stats reads the report of one link.
 func (c *Client) Stats(ctx context.Context, code string, s Stats) (*Report, error) {
-	query := s.query()
-	if c.domain != "" {
-		query.Set("domain", c.domain)
-	}
-	return c.report(ctx, codePath(code)+"/stats", query)
+	return c.report(ctx, codePath(code)+"/stats", c.onDomain(s.query()))
 }
 
 // AllStats reads the report over all of the caller's links.
@@ -116,6 +145,9 @@ func (s *Stats) query() url.Values {
 	set("interval", s.Interval)
 	set("tz", s.TimeZone)
 	set("kind", s.Kind)
+	if s.Compare {
+		set("compare", "previous")
+	}
 	if s.Top > 0 {
 		set("top", strconv.Itoa(s.Top))
 	}
