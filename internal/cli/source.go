@@ -26,6 +26,7 @@ type source interface {
 	Create(ctx context.Context, n client.NewLink) (*client.Link, error)
 	List(ctx context.Context, f client.Filter) iter.Seq2[*client.Link, error]
 	Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error)
+	AllStats(ctx context.Context, s client.Stats) (*client.Report, error)
 }
 
 // withLinks calls fn with the server that KURZ_SERVER names, or, without one,
@@ -172,97 +173,4 @@ func (f *folder) show(l *link.Link, clicks int64) *client.Link {
 		shown.Tags = []string{}
 	}
 	return shown
-}
-
-// topListed bounds the lists of a report.
-const topListed = 100
-
-// Stats gives the report of a link.
-func (f *folder) Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error) {
-	q, err := f.reportQuery(s)
-	if err != nil {
-		return nil, err
-	}
-	c, err := link.ParseCode(code)
-	if err != nil {
-		return nil, err
-	}
-	l, err := f.links.Get(ctx, account.Operator(), link.Key{Domain: f.domain, Code: c})
-	if err != nil {
-		return nil, err
-	}
-	q.Link = l.ID
-	r, err := f.reports.Report(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	return f.showReport(code, &r), nil
-}
-
-// reportQuery applies the defaults of the API's reports.
-func (f *folder) reportQuery(s client.Stats) (click.Query, error) {
-	q := click.Query{From: s.From, To: s.To, Zone: time.UTC, Interval: click.Daily, Kinds: click.Humans, Top: topListed}
-	if q.To.IsZero() {
-		q.To = f.now().UTC().Truncate(time.Millisecond).Add(time.Millisecond)
-	}
-	if q.From.IsZero() {
-		q.From = q.To.AddDate(0, 0, -30)
-	}
-	if !q.From.Before(q.To) {
-		return q, fault.Invalid("from", "must be before to")
-	}
-	if s.TimeZone != "" {
-		zone, err := time.LoadLocation(s.TimeZone)
-		if err != nil || s.TimeZone == "Local" {
-			return q, fault.Invalid("tz", "must be a time zone such as Europe/Berlin")
-		}
-		q.Zone = zone
-	}
-	if s.Interval != "" {
-		q.Interval = click.Interval(s.Interval)
-	}
-	if !slices.Contains([]click.Interval{click.Hourly, click.Daily, click.Weekly, click.Monthly}, q.Interval) {
-		return q, fault.Invalid("interval", "must be hour, day, week or month")
-	}
-	if s.Kind != "" {
-		q.Kinds = click.KindSet(s.Kind)
-	}
-	if !slices.Contains([]click.KindSet{click.Humans, click.Bots, click.AllKind}, q.Kinds) {
-		return q, fault.Invalid("kind", "must be human, bot or all")
-	}
-	return q, nil
-}
-
-func (f *folder) showReport(code string, r *click.Report) *client.Report {
-	shown := &client.Report{
-		ShortCode: code, From: r.From, To: r.To, TimeZone: r.Zone.String(), Interval: string(r.Interval),
-		TotalClicks: r.TotalClicks, UniqueVisitors: r.UniqueVisitors, UniqueVisitorsPeriod: f.period,
-		BotClicks: r.BotClicks, QRScans: r.QRScans,
-		Series: []client.Bucket{}, ClicksByDay: []client.Day{}, ClicksByHour: []client.Hour{},
-		TopReferrers: counts(r, click.ByReferrer), TopCountries: counts(r, click.ByCountry),
-		TopCities: counts(r, click.ByCity), Devices: counts(r, click.ByDevice),
-		Browsers: counts(r, click.ByBrowser), OperatingSystems: counts(r, click.ByOS),
-		Languages: counts(r, click.ByLanguage), UTMCampaigns: counts(r, click.ByCampaign),
-	}
-	if !r.LastClickedAt.IsZero() {
-		shown.LastClickedAt = &r.LastClickedAt
-	}
-	for _, b := range r.Series {
-		shown.Series = append(shown.Series, client.Bucket{Start: b.Start, Clicks: b.Clicks, UniqueVisitors: b.UniqueVisitors})
-	}
-	for _, b := range r.ByDay {
-		shown.ClicksByDay = append(shown.ClicksByDay, client.Day{Date: b.Start.In(r.Zone).Format(time.DateOnly), Clicks: b.Clicks})
-	}
-	for _, b := range r.ByHour {
-		shown.ClicksByHour = append(shown.ClicksByHour, client.Hour{Hour: b.Start, Clicks: b.Clicks})
-	}
-	return shown
-}
-
-func counts(r *click.Report, d click.Dimension) []client.Count {
-	list := []client.Count{}
-	for _, c := range r.Top[d] {
-		list = append(list, client.Count{Value: c.Value, Clicks: c.Clicks})
-	}
-	return list
 }
