@@ -41,15 +41,15 @@ func TestReadEvents(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, retry, err := client.ReadEvents(strings.NewReader(c.stream))
-			if diff := cmp.Diff(c.want, got); diff != "" || err != io.EOF || retry != c.retry {
+			if diff := cmp.Diff(c.want, got); diff != "" || !errors.Is(err, io.EOF) || retry != c.retry {
 				t.Errorf("retry %v, error %v (-want +got):\n%s", retry, err, diff)
 			}
 		})
 	}
-	if _, _, err := client.ReadEvents(strings.NewReader("data: " + strings.Repeat("x", 2<<20) + "\n\n")); err == nil || err == io.EOF {
+	if _, _, err := client.ReadEvents(strings.NewReader("data: " + strings.Repeat("x", 2<<20) + "\n\n")); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("an endless line: %v", err)
 	}
-	if _, _, err := client.ReadEvents(strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n", 2000))); err == nil || err == io.EOF {
+	if _, _, err := client.ReadEvents(strings.NewReader(strings.Repeat("data: "+strings.Repeat("x", 1000)+"\n", 2000))); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("an endless event: %v", err)
 	}
 }
