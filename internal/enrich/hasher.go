@@ -102,8 +102,8 @@ func newVisitorKey(from, to time.Time, secret []byte) visitorKey {
 
 // OpenHasher makes a Hasher whose keys are in the file at path, which is made
 // if it is not there. Never needs a key of at least MinVisitorKey bytes and
-// uses no file; the other rotations make their own keys and allow none. Keys
-// of another rotation in the file are destroyed. Close ends looking after the
+// destroys the file; the other rotations make their own keys and allow none.
+// Keys of another rotation in the file are destroyed. Close ends looking after the
 // keys.
 func OpenHasher(path string, rotation Rotation, key string, now func() time.Time, rand io.Reader) (*Hasher, error) {
 	h := &Hasher{path: path, rotation: rotation, now: now, rand: rand, stop: make(chan struct{})}
@@ -112,6 +112,9 @@ func OpenHasher(path string, rotation Rotation, key string, now func() time.Time
 			return nil, fmt.Errorf("a visitor key that never changes must have at least %d bytes, not %d", MinVisitorKey, len(key))
 		}
 		h.keys.Store(&[]visitorKey{newVisitorKey(time.Time{}, time.Time{}, []byte(key))})
+		if err := destroyKeys(path); err != nil {
+			return nil, fmt.Errorf("destroying visitor keys of before: %w", err)
+		}
 		return h, nil
 	}
 	if _, err := ParseRotation(string(rotation)); err != nil {

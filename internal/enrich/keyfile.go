@@ -37,6 +37,9 @@ func readKeys(path string) ([]visitorKey, error) {
 		return nil, err
 	}
 	defer clear(b)
+	if err := ownersAlone(path); err != nil {
+		return nil, err
+	}
 	var file keyFile
 	if err := json.Unmarshal(b, &file); err != nil {
 		return nil, fmt.Errorf("%s is damaged (%w): delete it, and visitors of today count once more", path, err)
@@ -107,7 +110,10 @@ func replace(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	err = f.Chmod(0o600) // what a crash or a stranger left may have another
+	if err == nil {
+		_, err = f.Write(data)
+	}
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(next, path)
@@ -123,7 +129,40 @@ func replace(path string, data []byte) error {
 	return nil
 }
 
-// overwrite fills a file, which has no name any more, with zeros.
+// ownersAlone takes the right to read a file from all others, who may have got
+// it from a copy.
+func ownersAlone(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return os.Chmod(path, 0o600)
+}
+
+// destroyKeys removes a file of keys, and its bytes as far as the file system
+// overwrites in place; none is no error.
+func destroyKeys(path string) error {
+	if path == "" {
+		return nil
+	}
+	old, err := openOld(path)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		if err := errors.Join(overwrite(old), old.Close()); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{path, path + ".new"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// overwrite fills a file with zeros.
 func overwrite(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
