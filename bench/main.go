@@ -48,6 +48,7 @@ var stages = []stage{
 	{name: "binary", run: binary},
 	{name: "idle", run: idle},
 	{name: "creates", run: creates},
+	{name: "fresh", run: freshness},
 	{name: "seed", run: seed},
 	{name: "start", run: startUp, needs: "seed"},
 	{name: "uncached", run: uncached, needs: "seed"},

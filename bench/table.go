@@ -27,6 +27,7 @@ var promises = []promise{
 	{"creates", "durable creates (fsync before 201), 64 clients", "≥ 8,000/s"},
 	{"bulk", "bulk rows on SQLite", "≥ 40,000/s"},
 	{"drain", "clicks drained into SQLite reports", "≥ 60,000/s"},
+	{"fresh", "a click is in the report and on the live stream, at 500/s", "≤ 2 s"},
 	{"report", "any report over 10,000,000 clicks, 1,000,000 links", "p95 ≤ 50 ms"},
 	{"disk", "bytes on disk per click, rollups included", "–"},
 	{"memory-hot", "links hot in memory, resident", "≤ 250 MB with 1,000,000"},

@@ -55,6 +55,7 @@ func Table() []Line {
 		{Path: "bench", Kind: Outside},
 		{Path: "test/mmdb", Kind: Outside},
 		{Path: "test/powercut", Kind: Outside, Uses: []string{"github.com/hanwen/go-fuse"}},
+		{Path: "test/fresh", Kind: Outside},
 		{Path: "test/program", Kind: Outside},
 		{Path: "test/wire", Kind: Outside},
 	}
