@@ -70,6 +70,7 @@ type watcher struct {
 	// opened is set once a server has streamed: from then on it is one that is
 	// away for a while, before that perhaps none at all.
 	opened bool
+	heard  bool // anything on this connection
 	seen   map[string]bool
 	order  []string // of seen, a ring
 	next   int
@@ -82,7 +83,7 @@ func (c *Client) live(ctx context.Context, path string, query url.Values, after 
 	return func(yield func(LiveEvent, error) bool) {
 		w := &watcher{Client: c, path: path, query: query, last: after, retry: time.Second, yield: yield, seen: map[string]bool{}}
 		for attempt := 0; ; attempt++ {
-			began := time.Now()
+			w.heard = false
 			err := w.connect(ctx)
 			switch {
 			case errors.Is(err, errStopped):
@@ -94,7 +95,7 @@ func (c *Client) live(ctx context.Context, path string, query url.Values, after 
 				yield(LiveEvent{}, err)
 				return
 			}
-			if time.Since(began) > longest {
+			if w.heard {
 				attempt = 0
 			}
 			wait := jitter(min(w.retry<<min(attempt, 5), longest))
@@ -170,6 +171,7 @@ func (w *watcher) connect(ctx context.Context) error {
 
 // tell hands on an event; unknown ones are of a newer server.
 func (w *watcher) tell(e streamEvent) error {
+	w.heard = true
 	var event LiveEvent
 	switch e.name {
 	case "click":

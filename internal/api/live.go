@@ -53,7 +53,7 @@ const (
 	// comeBack is after what time a client comes back, in milliseconds.
 	comeBack = 2000
 	// maxReplay bounds the clicks that are sent to one who comes back.
-	maxReplay = 5000
+	maxReplay = 10_000
 	// blind is for how long a stream goes on while nobody can say whether it
 	// still may.
 	blind = time.Minute

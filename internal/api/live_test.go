@@ -285,7 +285,7 @@ func TestLiveComesBack(t *testing.T) {
 	// More than are kept in memory.
 	w.end()
 	l.click(t, many(1200)...)
-	l.live.Show(make([]click.Event, 10_000))
+	l.live.Show(make([]click.Event, 20_000))
 	back()
 	read(1200)
 	l.click(t, many(3)...)
@@ -309,12 +309,12 @@ func TestLiveComesBack(t *testing.T) {
 	}
 	// More than are sent again.
 	old := seen[0]
-	l.click(t, many(5000)...)
+	l.click(t, many(10_000)...)
 	w = l.watch(t, "ann", "/api/v1/live", "Last-Event-ID", old)
 	if e, ok := w.next(); !ok || e.name != "missed" || e.data != `{"clicks":null}` {
 		t.Errorf("%+v", e)
 	}
-	w.clicks(t, 5000)
+	w.clicks(t, 10_000)
 }
 
 // slowReader reads nothing until told.
@@ -379,7 +379,7 @@ func TestLiveTellsWhatWasMissed(t *testing.T) {
 	conn := l.slow(t, 1<<20)
 	l.until(t, 1)
 	e := l.of(t, "autumn", "", click.Human)
-	const all = 20_000 // more than buffers and sockets hold
+	const all = 100_000 // far more than can be written while they come
 	events := make([]click.Event, all)
 	for i := range events {
 		events[i] = e

@@ -34,10 +34,11 @@ type Live struct {
 const (
 	// keptRecent is how many clicks are kept for those who come back, and
 	// lingers for how long after the last of them left.
-	keptRecent = 8192
+	keptRecent = 1 << 14
 	lingers    = time.Minute
-	// maxWaiting is how many clicks may wait for one watcher.
-	maxWaiting = 1024
+	// maxWaiting is how many clicks may wait for one watcher: more than a batch
+	// of the pump has, which comes at once. Watchers share the clicks.
+	maxWaiting = 1 << 14
 )
 
 // NewLive makes a Live.

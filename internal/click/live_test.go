@@ -91,17 +91,41 @@ func TestLiveIsInOrderOfIDs(t *testing.T) {
 	}
 }
 
+// TestLiveHasRoomForABatch: who reads at once misses nothing, however many
+// clicks the pump brings at once.
+func TestLiveHasRoomForABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := click.NewLive(time.Now)
+		w, _ := watch(t, l, click.Query{}, 0)
+		log := newFakeLog()
+		note(t, log, 30_000)
+		got := 0
+		_, stop := running(t, click.PumpSettings{Log: log, Sink: newFakeSink(), Show: func(events []click.Event) {
+			l.Show(events)
+			shown, missed := w.Take()
+			if missed > 0 {
+				t.Errorf("%d missed of a batch of %d", missed, len(events))
+			}
+			got += len(shown)
+		}})
+		synctest.Wait()
+		if err := stop(); err != nil || got != 30_000 {
+			t.Errorf("%d clicks shown, error %v", got, err)
+		}
+	})
+}
+
 func TestLiveTellsWhatASlowWatcherMissed(t *testing.T) {
 	l := click.NewLive(time.Now)
 	slow, _ := watch(t, l, click.Query{}, 0)
-	l.Show(shown(1, 3000, 1, 1))
-	l.Show(shown(3001, 3010, 1, 1))
+	l.Show(shown(1, 20_000, 1, 1))
+	l.Show(shown(20_001, 20_010, 1, 1))
 	events, missed := slow.Take()
-	if len(events) == 0 || int64(len(events))+missed != 3010 || events[len(events)-1].ID != click.ID(len(events)) {
+	if len(events) == 0 || int64(len(events))+missed != 20_010 || events[len(events)-1].ID != click.ID(len(events)) {
 		t.Errorf("%d events and %d missed", len(events), missed)
 	}
-	l.Show(shown(3011, 3011, 1, 1))
-	if got := taken(slow); got != "[3011] 0" {
+	l.Show(shown(20_011, 20_011, 1, 1))
+	if got := taken(slow); got != "[20011] 0" {
 		t.Error(got)
 	}
 }

@@ -57,7 +57,7 @@ type Settings struct {
 	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
 	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off."`
 
-	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and at most some 500 KB."`
+	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and some 200 KB at most."`
 	LiveStreamsPerUser int `env:"LIVE_STREAMS_PER_USER" default:"20" group:"Limits" doc:"Live streams at once of one user; not more than KURZ_LIVE_STREAMS."`
 
 	ClickSync          Sync          `env:"CLICK_SYNC" default:"50ms" group:"Clicks" doc:"How often the journal is synced to the disk, 1ms to 10s; or strict: before each redirect is answered. A killed process loses nothing either way, a power cut at most this much."`
