@@ -27,6 +27,7 @@ import (
 // is held against the document.
 type world struct {
 	contract *contract
+	room     http.Handler // the API itself
 	front    http.Handler
 	registry *link.Registry
 	clicks   *memory.Clicks
@@ -81,7 +82,8 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	}
 	w.registry = link.NewRegistry(ls)
 	as.Registry = w.registry
-	w.front = edge.New(edge.Settings{API: edge.HandlerFunc(api.New(as).Handle)})
+	w.room = edge.HandlerFunc(api.New(as).Handle)
+	w.front = edge.New(edge.Settings{API: w.room})
 	for name, u := range map[string]account.User{
 		"ann": {Role: account.Member, Tier: account.Free}, "bob": {Role: account.Member, Tier: account.Free},
 		"pam": {Role: account.Member, Tier: account.Premium}, "root": {Role: account.Admin, Tier: account.Free},

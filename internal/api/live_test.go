@@ -16,6 +16,7 @@ import (
 	"kurz/internal/account"
 	"kurz/internal/api"
 	"kurz/internal/click"
+	"kurz/internal/edge"
 	"kurz/internal/fault"
 	"kurz/internal/link"
 )
@@ -32,7 +33,9 @@ func quick(a *api.Settings, _ *link.Settings) {
 // listening is a world behind a real server.
 type listening struct {
 	*world
-	*httptest.Server
+	URL      string
+	Listener net.Listener
+	client   *http.Client
 }
 
 func listen(t *testing.T, change ...func(*api.Settings, *link.Settings)) *listening {
@@ -40,18 +43,35 @@ func listen(t *testing.T, change ...func(*api.Settings, *link.Settings)) *listen
 	return serve(t, newWorld(t, change...), false)
 }
 
+// deadline is that of the server's requests and answers: far less than a stream
+// lasts.
+const deadline = 100 * time.Millisecond
+
 func serve(t *testing.T, w *world, h2 bool) *listening {
 	t.Helper()
-	l := &listening{w, httptest.NewUnstartedServer(w.front)}
-	// Far less than a stream lasts.
-	l.Config.ReadTimeout, l.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
-	if l.EnableHTTP2 = h2; h2 {
-		l.StartTLS()
-	} else {
-		l.Start()
+	if h2 {
+		s := httptest.NewUnstartedServer(w.front)
+		s.Config.ReadTimeout, s.Config.WriteTimeout, s.EnableHTTP2 = deadline, deadline, true
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return &listening{w, s.URL, s.Listener, s.Client()}
 	}
-	t.Cleanup(l.Close)
-	return l
+	front := edge.New(edge.Settings{API: w.room, Timeouts: edge.Timeouts{Read: deadline, Write: deadline, Idle: deadline, Grace: time.Minute}})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		w.live.Close()
+		end()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return &listening{w, "http://" + listener.Addr().String(), listener, &http.Client{Transport: &http.Transport{}}}
 }
 
 // watching is a stream that is read.
@@ -72,7 +92,7 @@ func (l *listening) watch(t *testing.T, who, path string, header ...string) *wat
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp, err := l.Client().Do(r)
+	resp, err := l.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

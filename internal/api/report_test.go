@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -401,5 +402,61 @@ func TestFaultsOfTheStore(t *testing.T) {
 		if got.Status != status || strings.Contains(got.Body, "secret") {
 			t.Errorf("%s: %d %s", code, got.Status, got.Body)
 		}
+	}
+}
+
+// endlessReports have a number of clicks and keep none, and note how much memory
+// is in use while they are read.
+type endlessReports struct {
+	click.Reports
+	left int
+	most uint64
+}
+
+func (r *endlessReports) Events(_ context.Context, _ click.Query, _ click.ID, limit int) ([]click.Event, click.ID, error) {
+	page := make([]click.Event, limit)
+	for i := range page {
+		r.left--
+		page[i] = click.Event{ID: click.ID(r.left), Time: start, Details: click.Details{Browser: "Firefox", Referrer: strings.Repeat("r", 500)}}
+	}
+	if r.left%50_000 == 0 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		r.most = max(r.most, m.HeapAlloc)
+	}
+	return page, click.ID(r.left), nil
+}
+
+// nowhere is an answer that is only counted.
+type nowhere struct {
+	header http.Header
+	bytes  int
+}
+
+func (w *nowhere) Header() http.Header { return w.header }
+func (w *nowhere) WriteHeader(int)     {}
+func (w *nowhere) Write(b []byte) (int, error) {
+	w.bytes += len(b)
+	return len(b), nil
+}
+
+// TestExportIsStreamed: however many clicks there are, a page of them is in
+// memory.
+func TestExportIsStreamed(t *testing.T) {
+	reports := &endlessReports{left: 200_000}
+	w := newWorld(t, func(a *api.Settings, _ *link.Settings) { a.Reports = reports })
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/clicks.csv", http.NoBody)
+	r.Header.Set("X-Api-Key", w.keys["ann"])
+	out := &nowhere{header: http.Header{}}
+	w.front.ServeHTTP(out, r)
+	if reports.left != 0 || out.bytes < 200_000*500 {
+		t.Fatalf("%d clicks left, %d bytes", reports.left, out.bytes)
+	}
+	if more := int64(reports.most) - int64(before.HeapAlloc); more > 8<<20 {
+		t.Errorf("%d bytes more in memory for an export of %d", more, out.bytes)
 	}
 }
