@@ -253,7 +253,7 @@ func (s *Links) Keys(ctx context.Context, ids []link.ID) (map[link.ID]link.Key, 
 	keys := make(map[link.ID]link.Key, len(ids))
 	err := s.db.read(ctx, func(c *sqlite.Conn) error {
 		for _, id := range ids {
-			err := query(c, selectKeyOfID, func(b *binder) { b.int(int64(id)) }, func(r *columns) bool {
+			err := query(c, selectKeyOfID, func(b *binder) { b.int(int64(id)) }, func(r *cells) bool {
 				keys[id] = link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())}
 				return false
 			})
