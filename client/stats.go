@@ -42,6 +42,9 @@ type Report struct {
 	BotClicks            int64      `json:"bot_clicks"`
 	QRScans              int64      `json:"qr_scans"`
 	LastClickedAt        *time.Time `json:"last_clicked_at"`
+	// CountedSince is from when on clicks are counted, where that is after From:
+	// with filters, once older single clicks are gone.
+	CountedSince *time.Time `json:"counted_since"`
 	// Previous and Change are nil unless Stats.Compare was set.
 	Previous         *Previous `json:"previous"`
 	Change           *Change   `json:"change"`

@@ -33,6 +33,7 @@ type reportJSON struct {
 	BotClicks            int64   `json:"bot_clicks"`
 	QRScans              int64   `json:"qr_scans"`
 	LastClickedAt        *string `json:"last_clicked_at"`
+	CountedSince         *string `json:"counted_since"` // null: From
 	// Previous and Change are null unless compare=previous is asked for.
 	Previous         *previousJSON `json:"previous"`
 	Change           *changeJSON   `json:"change"`
@@ -195,7 +196,7 @@ func (a *API) showReport(r *click.Report, code *string) reportJSON {
 		TimeZone: r.Zone.String(), Interval: string(r.Interval),
 		TotalClicks: r.TotalClicks, UniqueVisitors: r.UniqueVisitors,
 		UniqueVisitorsPeriod: a.VisitorPeriod,
-		BotClicks:            r.BotClicks, QRScans: r.QRScans, LastClickedAt: stamp(r.LastClickedAt),
+		BotClicks:            r.BotClicks, QRScans: r.QRScans, LastClickedAt: stamp(r.LastClickedAt), CountedSince: stamp(r.Since),
 		TopReferrers: counts(r, click.ByReferrer), TopCountries: counts(r, click.ByCountry),
 		TopRegions: counts(r, click.ByRegion), TopCities: counts(r, click.ByCity), Devices: counts(r, click.ByDevice),
 		Browsers: counts(r, click.ByBrowser), OperatingSystems: counts(r, click.ByOS),

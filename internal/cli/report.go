@@ -133,6 +133,9 @@ func (f *folder) showReport(code string, r *click.Report) *client.Report {
 	if !r.LastClickedAt.IsZero() {
 		shown.LastClickedAt = &r.LastClickedAt
 	}
+	if !r.Since.IsZero() {
+		shown.CountedSince = &r.Since
+	}
 	for _, b := range r.ByDay {
 		shown.ClicksByDay = append(shown.ClicksByDay, client.Day{Date: b.Start.In(r.Zone).Format(time.DateOnly), Clicks: b.Clicks})
 	}

@@ -92,6 +92,9 @@ func printReport(w *World, code string, r *client.Report) error {
 	if err != nil {
 		return err
 	}
+	if r.CountedSince != nil {
+		fmt.Fprintf(w.Stderr, "Older clicks have no details any more: with filters, they are counted from %s on.\n", moment(*r.CountedSince))
+	}
 	last := "never"
 	if r.LastClickedAt != nil {
 		last = moment(*r.LastClickedAt)

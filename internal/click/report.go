@@ -8,7 +8,10 @@ import (
 // most first, then by value; one that was cut ends with Other, so that each adds
 // up to TotalClicks.
 type Report struct {
-	From, To       time.Time
+	From, To time.Time
+	// Since is from when on clicks are counted, where that is after From: the
+	// query has filters, and older single clicks are gone. Otherwise it is zero.
+	Since          time.Time
 	Zone           *time.Location
 	Interval       Interval
 	TotalClicks    int64 // of the kinds asked for

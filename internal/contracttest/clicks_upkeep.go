@@ -61,6 +61,16 @@ func dropKeeps(t *testing.T, open func(t *testing.T) (click.Upkeep, click.Sink, 
 	q = everything()
 	q.Filters = []click.Filter{{Dimension: click.ByCountry, Values: []string{"DE"}}}
 	c.wantReport(t, q, kept)
+	for _, from := range []time.Time{q.From, clickStart} {
+		q.From = from
+		want := time.Time{}
+		if gone := before.Truncate(24 * time.Hour); from.Before(gone) {
+			want = gone
+		}
+		if r, err := c.Report(t.Context(), q); err != nil || !r.Since.Equal(want) {
+			t.Errorf("from %v with a filter: since %v, error %v; want %v", from, r.Since, err, want)
+		}
+	}
 	if got := c.all(t, everything(), 50); len(got) != len(kept) {
 		t.Errorf("%d single clicks, want %d", len(got), len(kept))
 	}

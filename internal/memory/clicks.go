@@ -16,6 +16,7 @@ type Clicks struct {
 	mu        sync.RWMutex
 	events    []click.Event // by ID
 	dropped   []click.Event // which only reports without filters see
+	horizon   time.Time     // before it single clicks are dropped
 	taken     map[click.ID]bool
 	totals    map[link.ID]int64
 	positions map[click.LogID]uint64
@@ -88,7 +89,11 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (click.Report, error
 		}
 		t.Add(&e)
 	}
-	return t.Report(), nil
+	r := t.Report()
+	if (len(q.Filters) > 0 || q.Link != 0 && q.Owner != 0) && q.From.Before(s.horizon) {
+		r.Since = s.horizon
+	}
+	return r, nil
 }
 
 // Tidy implements click.Upkeep.
@@ -101,7 +106,11 @@ func (s *Clicks) Drop(ctx context.Context, before time.Time) (int64, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, _ := slices.BinarySearchFunc(s.events, click.NewID(before.UTC().Truncate(24*time.Hour), 0), byID)
+	before = before.UTC().Truncate(24 * time.Hour)
+	n, _ := slices.BinarySearchFunc(s.events, click.NewID(before, 0), byID)
+	if n > 0 && before.After(s.horizon) {
+		s.horizon = before
+	}
 	s.dropped = append(s.dropped, s.events[:n]...)
 	s.events = slices.Delete(s.events, 0, n)
 	return int64(n), nil

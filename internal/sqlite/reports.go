@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -30,32 +31,37 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (report click.Report
 			return err
 		}
 		counter := columns.NewCounter(q, texts)
-		if err := count(c, &q, counter); err != nil {
+		since, err := count(c, &q, counter)
+		if err != nil {
 			return err
 		}
 		report, err = counter.Report(names.all)
+		report.Since = since
 		return err
 	})
 	return report, err
 }
 
 // count counts what a query asks for: from rollups as far as they go, else from
-// single clicks.
-func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) error {
+// single clicks. since is click.Report.Since.
+func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) (since time.Time, err error) {
 	r, err := newReader(c, q)
 	if err != nil {
-		return err
+		return since, err
 	}
 	plain := counter.Plain() && (q.Link == 0 || q.Owner == 0)
 	rolled := plain
 	if plain && q.Link != 0 {
 		if rolled, err = isRolled(c, q.Link); err != nil {
-			return err
+			return since, err
 		}
 	}
 	horizon, err := readHorizon(c)
 	if err != nil {
-		return err
+		return since, err
+	}
+	if gone := time.UnixMilli(horizon).UTC(); !plain && horizon > 0 && q.From.Before(gone) {
+		since = gone
 	}
 	e := newEdges(counter, horizon)
 	for _, p := range r.parts {
@@ -68,17 +74,17 @@ func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) error {
 				counter.AddChunk(chunk, from, to, span[0], span[1])
 			})
 			if err != nil {
-				return err
+				return since, err
 			}
 		}
 	}
 	switch {
 	case rolled:
-		return counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, true, e.first, e.end)
+		return since, counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, true, e.first, e.end)
 	case plain && horizon > 0: // what is gone of a link that has no rollups else
-		return counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, false, e.first, e.end)
+		return since, counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, false, e.first, e.end)
 	}
-	return nil
+	return since, nil
 }
 
 func subjectOf(q *click.Query) columns.Subject {
