@@ -80,13 +80,22 @@ func TestReportCSV(t *testing.T) {
 	}
 	rows := get(urls + "/" + code + "/stats.csv?" + saturday + "&tz=Europe/Berlin&compare=previous&kind=all")
 	want := [][]string{
-		{"summary", "total_clicks", "4", "2"}, {"summary", "bot_clicks", "1", ""}, {"summary", "qr_scans", "1", ""},
-		{"previous", "total_clicks", "4", "1"}, {"previous", "bot_clicks", "0", ""}, {"previous", "qr_scans", "4", ""},
-		{"series", "2026-11-21", "2", "1"}, {"series", "2026-11-22", "2", "1"},
-		{"previous_series", "2026-11-20", "4", "1"}, {"previous_series", "2026-11-21", "0", "0"},
-		{"day", "2026-11-21", "2", ""}, {"day", "2026-11-22", "2", ""},
-		{"hour", "2026-11-21T11:00:00+01:00", "2", ""}, {"hour", "2026-11-22T00:00:00+01:00", "2", ""},
-		{"referrer", "direct", "2", ""}, {"referrer", "news.example", "2", ""},
+		{"summary", "total_clicks", "4", "2"},
+		{"summary", "bot_clicks", "1", ""},
+		{"summary", "qr_scans", "1", ""},
+		{"previous", "total_clicks", "4", "1"},
+		{"previous", "bot_clicks", "0", ""},
+		{"previous", "qr_scans", "4", ""},
+		{"series", "2026-11-21", "2", "1"},
+		{"series", "2026-11-22", "2", "1"},
+		{"previous_series", "2026-11-20", "4", "1"},
+		{"previous_series", "2026-11-21", "0", "0"},
+		{"day", "2026-11-21", "2", ""},
+		{"day", "2026-11-22", "2", ""},
+		{"hour", "2026-11-21T11:00:00+01:00", "2", ""},
+		{"hour", "2026-11-22T00:00:00+01:00", "2", ""},
+		{"referrer", "direct", "2", ""},
+		{"referrer", "news.example", "2", ""},
 	}
 	if diff := cmp.Diff(want, rows[:len(want)]); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)

@@ -113,6 +113,7 @@ func (a *API) allStats(c *call) error  { return a.stats(c, (*API).ownReport, (*A
 func (a *API) linkStatsCSV(c *call) error {
 	return a.stats(c, (*API).linkReport, (*API).replyReportCSV)
 }
+
 func (a *API) allStatsCSV(c *call) error { return a.stats(c, (*API).ownReport, (*API).replyReportCSV) }
 
 // stats answers with a report on what about finds, as reply shows it.
