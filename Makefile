@@ -83,6 +83,7 @@ kill: ## kill -9 under load, KILLS (200) times, and count what was lost
 powercut: ## cut the power under load, CUTS (50) times a mode, and count what was lost; takes root
 	REQUIRE_BACKENDS=1 $(GO) test -count=1 ./test/powercut
 	REQUIRE_BACKENDS=1 KURZ_CUTS=$(CUTS) $(GO) test -count=1 -v -timeout 120m -run '^TestPowerCut' ./internal/journal ./e2e
+	REQUIRE_BACKENDS=1 KURZ_TEST_PLAIN=1 KURZ_CUTS=$(CUTS) $(GO) test -count=1 -v -timeout 120m -run '^TestPowerCut' ./internal/journal
 
 damage: ## truncate a journal at every byte of its last 64 KiB, and flip bits 10,000 times
 	KURZ_DAMAGE=all $(GO) test -count=1 -v -timeout 60m -run '^TestPumped' ./internal/journal

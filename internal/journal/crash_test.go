@@ -152,6 +152,31 @@ func executable(t *testing.T) string {
 	return self
 }
 
+// TestHeadersLost shows that records are found whose segments have lost, in a
+// power cut, at which sequence they begin; and that no sequence is used again.
+func TestHeadersLost(t *testing.T) {
+	for _, lost := range [][]int{{0}, {1}, {0, 1}, {1, 2}, {0, 1, 2, 3}} {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			dir := memoryDir(t)
+			o := journal.Options{SegmentSize: journal.MinSegmentSize, Sync: time.Hour}
+			j := open(t, dir, o)
+			const n = 2600 // four segments, at least
+			add(t, j, 0, n)
+			dir = crash(t, dir)
+			for _, i := range lost {
+				path := segments(t, dir)[i]
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				journal.Forget(b)
+				write(t, path, b)
+			}
+			checkAfterDamage(t, dir, texts(0, n), n)
+		})
+	}
+}
+
 // TestModel compares a journal with a list, through closes and crashes.
 func TestModel(t *testing.T) {
 	base := memoryDir(t)

@@ -77,3 +77,10 @@ func SetVersion(segment []byte, id click.LogID, v uint32) {
 	binary.LittleEndian.PutUint32(part[8:], v)
 	withSum(part, seedOf(id))
 }
+
+// Forget takes from a segment what of its header is written late, as a power
+// cut does that takes the page of the header and leaves records.
+func Forget(segment []byte) {
+	clear(segment[firstAt : firstAt+firstLen+sumLen])
+	clear(segment[sealAt : sealAt+sealLen+sumLen])
+}

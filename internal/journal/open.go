@@ -91,15 +91,15 @@ func (j *Journal) restore() error {
 	if err != nil {
 		return err
 	}
-	var bound uint64
+	var u used
 	for i := range old {
 		if old[i].foreign(id) {
 			j.log.Error("a segment of another journal is left alone: move it to where it belongs", "file", old[i].path)
 			continue
 		}
-		bound = j.adopt(&old[i], bound)
+		u = j.adopt(&old[i], u)
 	}
-	if bound == 0 && by != unknown {
+	if u.bound == 0 && by != unknown {
 		// Sequences would begin again, and whoever counted them under this ID
 		// would take the new ones for the old.
 		if err := j.identifyAnew(); err != nil {
@@ -109,7 +109,7 @@ func (j *Journal) restore() error {
 	for _, f := range old {
 		j.number = max(j.number, f.number+1)
 	}
-	j.next = bound + 1
+	j.next = u.bound + 1
 	if err := j.begin(); err != nil {
 		return err
 	}
@@ -282,20 +282,25 @@ func (j *Journal) identifyAnew() error {
 
 func idText(id click.LogID) []byte { return []byte(hex.EncodeToString(id[:]) + "\n") }
 
+// used says which sequences the older segments have used: surely up to seen,
+// at most up to bound; 0 if nothing tells.
+type used struct{ seen, bound uint64 }
+
 // adopt makes a segment of a file that was found, sealing it if a crash kept
-// that from being done. bound is the highest sequence that the older segments
-// may have used; it gives that of this one too, 0 if nothing tells.
-func (j *Journal) adopt(f *found, bound uint64) uint64 {
+// that from being done. It gives what is used with this one.
+func (j *Journal) adopt(f *found, u used) used {
 	h := parseHeader(f.head, j.id)
 	s := &segment{number: f.number, path: f.path, file: f.file, size: f.size, seed: j.seed, first: h.first}
 	f.file = nil
 	j.segments = append(j.segments, s)
 	if h.sealed {
 		s.end, s.last = h.seal.end, h.seal.last
-		return max(bound, h.seal.bound)
+		return used{max(u.seen, h.seal.last), max(u.bound, h.seal.bound)}
 	}
 	if h.first == 0 {
-		s.first, s.adrift = bound+1, true
+		// Not above bound, which is more than the older segments used: the
+		// records here would seem to come too early.
+		s.first, s.adrift = u.seen+1, true
 	}
 	capacity := max(f.size, h.size)
 	if !h.file {
@@ -303,20 +308,21 @@ func (j *Journal) adopt(f *found, bound uint64) uint64 {
 	}
 	sum := survey(s.file, j.seed, f.size, s.first, s.adrift)
 	s.end, s.last = sum.end, sum.last
-	if sum.records == 0 && h.first == 0 && bound == 0 {
-		return 0
-	}
 	// After the last intact record there may have been so many others.
-	bound = sum.last + uint64(max(0, capacity-sum.anchor))/recordHeader
-	if sum.records == 0 && h.first == 0 {
-		return bound // made ahead and never written to, or beyond help
+	room := uint64(max(0, capacity-sum.anchor)) / recordHeader
+	if sum.records == 0 && h.first == 0 { // made ahead and never written to, or beyond help
+		if u.bound > 0 {
+			u.bound += room
+		}
+		return u
 	}
+	u = used{max(u.seen, sum.last), max(u.bound, sum.last+room)}
 	s.first, s.adrift = sum.first, false
-	if err := s.reseal(j.id, bound); err != nil {
+	if err := s.reseal(j.id, u.bound); err != nil {
 		j.log.Warn("sealing a journal segment", "file", s.path, "error", err)
 	}
 	j.log.Info("the journal was not closed", "file", s.path, "records", sum.records, "damaged", sum.damaged)
-	return bound
+	return u
 }
 
 // reseal writes the header of a segment found unsealed and gives back the room
