@@ -42,8 +42,7 @@ type Disk struct {
 	listed  map[uint64][]fuse.DirEntry
 	counts  Counts
 
-	// frozen and over are the state of the present session; a session of
-	// before is over for ever.
+	// session is the present mount; one of before is over for ever.
 	session *session
 	server  *fuse.Server
 	dir     string
