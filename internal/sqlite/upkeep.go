@@ -79,7 +79,7 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 		bySize[size] = append(bySize[size], p)
 	}
 	if waiting >= s.sizes.roll {
-		return false, s.roll(ctx, fresh)
+		return false, s.roll(ctx, oldest(fresh, 2*s.sizes.roll))
 	}
 	for _, list := range bySize {
 		if len(list) >= s.sizes.merge {
@@ -90,6 +90,17 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 		return false, s.rearrange(ctx, small[:n], true, nil)
 	}
 	return true, nil
+}
+
+// oldest gives the first parts that have so many clicks: what is done at once
+// must fit into memory, however much waits.
+func oldest(list []*part, clicks int64) []*part {
+	for i, p := range list {
+		if clicks -= p.clicks; clicks <= 0 {
+			return list[:i+1]
+		}
+	}
+	return list
 }
 
 // rearrange makes one part of some. Then, in the same transaction, it calls
