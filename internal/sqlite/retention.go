@@ -45,7 +45,7 @@ func (s *Clicks) Drop(ctx context.Context, before time.Time) (dropped int64, err
 	}
 	for _, p := range old {
 		if !p.rolled {
-			if err := s.roll(ctx, oldest(fresh, 2*s.sizes.roll)); err != nil {
+			if err := s.roll(ctx, firstOf(fresh, 2*s.sizes.roll)); err != nil {
 				return 0, err
 			}
 			return s.Drop(ctx, before)

@@ -79,7 +79,7 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 		bySize[size] = append(bySize[size], p)
 	}
 	if waiting >= s.sizes.roll {
-		return false, s.roll(ctx, oldest(fresh, 2*s.sizes.roll))
+		return false, s.roll(ctx, firstOf(fresh, 2*s.sizes.roll))
 	}
 	for _, list := range bySize {
 		if len(list) >= s.sizes.merge {
@@ -92,9 +92,9 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// oldest gives the first parts that have so many clicks: what is done at once
+// firstOf gives the first parts that have so many clicks: what is done at once
 // must fit into memory, however much waits.
-func oldest(list []*part, clicks int64) []*part {
+func firstOf(list []*part, clicks int64) []*part {
 	for i, p := range list {
 		if clicks -= p.clicks; clicks <= 0 {
 			return list[:i+1]
