@@ -19,8 +19,8 @@ const (
 	selectParts   = `SELECT ` + partColumns + ` FROM parts WHERE last_id >= ?1 AND first_id < ?2 ORDER BY last_id DESC, id DESC`
 	selectFresh   = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 0 ORDER BY id`
 	selectSmall   = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 1 AND clicks < ? ORDER BY id`
-	selectNextID  = `SELECT coalesce(max(id), 0) + 1 FROM parts`
-	insertPart    = `INSERT INTO parts (` + partColumns + `) VALUES (?, ?, ?, ?, ?, ?)`
+	selectPartID  = `SELECT count(*) FROM parts WHERE id = ?`
+	insertPart    = `INSERT INTO parts (rolled, clicks, first_id, last_id, outline) VALUES (?, ?, ?, ?, ?)`
 	deletePart    = `DELETE FROM parts WHERE id = ?`
 	insertPacked  = `INSERT INTO chunks (id, data) VALUES (?, ?)`
 	selectPacked  = `SELECT data FROM chunks WHERE id = ?`
@@ -131,11 +131,23 @@ func (r *chunks) each(p *part, fn func(c *columns.Chunk) error) error {
 	return nil
 }
 
-// rows reads all the clicks of some parts.
-func (r *chunks) rows(list []*part) (*columns.Rows, error) {
+// rows reads all the clicks of some parts; that one is not there any more is
+// errPartGone.
+func (r *chunks) rows(c *sqlite.Conn, list []*part) (*columns.Rows, error) {
 	rows, clicks := &columns.Rows{}, int64(0)
 	for _, p := range list {
 		clicks += p.clicks
+		there := false
+		err := sqlitex.Execute(c, selectPartID, &sqlitex.ExecOptions{
+			Args:       []any{p.id},
+			ResultFunc: func(s *sqlite.Stmt) error { there = s.ColumnInt64(0) == 1; return nil },
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, errPartGone
+		}
 	}
 	rows.Grow(int(clicks))
 	for _, p := range list {
@@ -183,16 +195,13 @@ func (p *packed) store(c *sqlite.Conn) error {
 	if p.clicks == 0 {
 		return nil
 	}
-	id, err := sqlitex.ResultInt64(c.Prep(selectNextID))
-	if err != nil {
-		return err
-	}
-	err = sqlitex.Execute(c, insertPart, &sqlitex.ExecOptions{
-		Args: []any{id, p.rolled, p.clicks, int64(p.first), int64(p.last), p.outline},
+	err := sqlitex.Execute(c, insertPart, &sqlitex.ExecOptions{
+		Args: []any{p.rolled, p.clicks, int64(p.first), int64(p.last), p.outline},
 	})
 	if err != nil {
 		return err
 	}
+	id := c.LastInsertRowID()
 	row, err := c.Prepare(insertPacked)
 	if err != nil {
 		return err

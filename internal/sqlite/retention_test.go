@@ -49,7 +49,7 @@ func rebuilt(t *testing.T, c *sqlite.Clicks, check bool, changed bool) sqlite.Re
 // Single clicks go; totals and reports without filters stay as they were, late
 // clicks are still counted in their own hour, and a recount agrees.
 func TestDrop(t *testing.T) {
-	events, c, db := kept(t, 12_000)
+	events, c, db := kept(t, 5_000)
 	late := events[len(events)-300:]
 	subjects := []click.Subject{{}, {Owner: 3}, {Link: events[0].Link}}
 	for i := range events { // a popular link, and one with a click
@@ -186,7 +186,7 @@ func TestDropTexts(t *testing.T) {
 
 // Rollups that are not what the clicks say are found, and mended.
 func TestRebuild(t *testing.T) {
-	_, c, db := kept(t, 6_000)
+	_, c, db := kept(t, 3_000)
 	for what, sql := range map[string]string{
 		"lost":    "DELETE FROM rollups WHERE rowid = (SELECT min(rowid) FROM rollups WHERE grain = 1)",
 		"damaged": "UPDATE rollups SET data = x'00' WHERE rowid = (SELECT max(rowid) FROM rollups)",

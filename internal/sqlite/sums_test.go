@@ -129,7 +129,7 @@ func alike(t *testing.T, name string, want, got click.Report) {
 // TestSums draws many clicks, and asks in six time zones: each report adds up,
 // and is what a recount of the single clicks gives.
 func TestSums(t *testing.T) {
-	events := history(many(t, 60_000))
+	events := history(many(t, 20_000))
 	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)/8), int64(len(events)/100))
 	for some := range slices.Chunk(events, 5000) {
 		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {

@@ -130,7 +130,7 @@ func (s *Clicks) rows(ctx context.Context, list []*part) (rows *columns.Rows, er
 		if err != nil {
 			return err
 		}
-		rows, err = reader.rows(list)
+		rows, err = reader.rows(c, list)
 		return err
 	})
 	return rows, err

@@ -8,7 +8,7 @@ CREATE TABLE texts (
 -- chunks (see internal/columns), sorted by link. A batch is a part; small parts
 -- become larger ones.
 CREATE TABLE parts (
-    id       INTEGER NOT NULL PRIMARY KEY,
+    id       INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- never used again
     rolled   INTEGER NOT NULL, -- 1: its clicks are in rollups and totals too
     clicks   INTEGER NOT NULL,
     first_id INTEGER NOT NULL, -- no click has a lower id
