@@ -19,6 +19,9 @@ type Watch struct {
 	// After is the ID of the last click that was seen, "" for none: what was
 	// counted since then comes first.
 	After string
+	// Away, unless nil, is told why there is no connection, each time before the
+	// next attempt.
+	Away func(err error)
 }
 
 // LiveEvent is what comes over a live stream: a click, or that some were left
@@ -36,12 +39,12 @@ type LiveEvent struct {
 // first error that coming back can't mend, such as a key that was revoked, and
 // with that of ctx.
 func (c *Client) Live(ctx context.Context, code string, w Watch) iter.Seq2[LiveEvent, error] {
-	return c.live(ctx, codePath(code)+"/live", c.onDomain(w.query()), w.After)
+	return c.live(ctx, codePath(code)+"/live", c.onDomain(w.query()), w)
 }
 
 // AllLive gives the clicks of all of the caller's links, as Live does.
 func (c *Client) AllLive(ctx context.Context, w Watch) iter.Seq2[LiveEvent, error] {
-	return c.live(ctx, "/api/v1/live", w.query(), w.After)
+	return c.live(ctx, "/api/v1/live", w.query(), w)
 }
 
 func (w Watch) query() url.Values {
@@ -79,9 +82,9 @@ type watcher struct {
 // errStopped says that nobody wants more.
 var errStopped = errors.New("stopped")
 
-func (c *Client) live(ctx context.Context, path string, query url.Values, after string) iter.Seq2[LiveEvent, error] {
+func (c *Client) live(ctx context.Context, path string, query url.Values, watch Watch) iter.Seq2[LiveEvent, error] {
 	return func(yield func(LiveEvent, error) bool) {
-		w := &watcher{Client: c, path: path, query: query, last: after, retry: time.Second, yield: yield, seen: map[string]bool{}}
+		w := &watcher{Client: c, path: path, query: query, last: watch.After, retry: time.Second, yield: yield, seen: map[string]bool{}}
 		for attempt := 0; ; attempt++ {
 			w.heard = false
 			err := w.connect(ctx)
@@ -97,6 +100,9 @@ func (c *Client) live(ctx context.Context, path string, query url.Values, after 
 			}
 			if w.heard {
 				attempt = 0
+			}
+			if watch.Away != nil {
+				watch.Away(err)
 			}
 			wait := jitter(min(w.retry<<min(attempt, 5), longest))
 			if e, ok := errors.AsType[*Error](err); ok {
@@ -161,6 +167,9 @@ func (w *watcher) connect(ctx context.Context) error {
 			w.retry = min(events.retry, longest)
 		}
 		if err != nil {
+			if events.last != "" {
+				w.last = events.last
+			}
 			return err
 		}
 		if err := w.tell(e); err != nil {

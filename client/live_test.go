@@ -91,6 +91,27 @@ func streamed(body string) answer {
 	return answer{status: 200, header: http.Header{"Content-Type": {"text/event-stream"}}, body: body}
 }
 
+// A stream says where it begins, so that who is cut off before the first click
+// misses none.
+func TestLiveComesBackToTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []answer{
+			streamed("retry: 3000\nid: 41\n\n:\n\nid: 77\nevent: cli"),
+			streamed(clicksOf("42")),
+			refused(401, "UNAUTHORIZED", ""),
+		}}
+		for range s.client(t).AllLive(t.Context(), client.Watch{}) { //nolint:revive // until it fails
+		}
+		var last []string
+		for _, r := range s.asked {
+			last = append(last, r.Header.Get("Last-Event-ID"))
+		}
+		if diff := cmp.Diff([]string{"", "41", "42"}, last); diff != "" {
+			t.Errorf("Last-Event-ID (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // TestLiveComesBack: whatever the connection does, each click comes once.
 func TestLiveComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

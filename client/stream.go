@@ -13,7 +13,8 @@ type stream struct {
 	r *bufio.Reader
 	// alive is called for each line that was read.
 	alive   func()
-	id      string        // of the last event
+	id      string        // of the present event
+	last    string        // of the last event, or what was one but for its data
 	retry   time.Duration // that the server asks for; negative: none
 	started bool
 	feed    bool // the line before ended with CR: an LF belongs to it
@@ -47,6 +48,7 @@ func (s *stream) next() (streamEvent, error) {
 			return streamEvent{}, errTooLong
 		}
 		if line == "" {
+			s.last = s.id // also of what was no event, but a place in the stream
 			if len(data) > 0 {
 				e.id, e.data = s.id, strings.Join(data, "\n")
 				return e, nil

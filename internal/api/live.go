@@ -114,7 +114,11 @@ func (a *API) live(c *call, whose subjects) error {
 	}
 	defer watch.Close()
 	h.Set("Content-Type", typeEvents)
-	if resumed {
+	switch {
+	case after == 0:
+		// Whoever is cut off before the first click comes back for all from now on.
+		s.begins = click.NewID(a.Now(), 0) - 1
+	case resumed:
 		after = 0
 	}
 	s.run(watch, after)
@@ -153,6 +157,7 @@ type stream struct {
 	whose   subjects
 	query   click.Query
 	key     link.Key // of its one link; zero: of many
+	begins  click.ID // where it begins; 0: where another ended
 	control *http.ResponseController
 	out     bytes.Buffer
 	written time.Time
@@ -166,7 +171,11 @@ func (s *stream) run(watch *click.Watch, after click.ID) {
 	// Whoever only listens sends nothing: the deadline of requests is not his.
 	_ = s.control.SetReadDeadline(time.Time{}) // where there is a connection
 	s.call.w.WriteHeader(ok)
-	s.out.WriteString("retry: " + strconv.Itoa(comeBack) + "\n\n")
+	s.out.WriteString("retry: " + strconv.Itoa(comeBack) + "\n")
+	if s.begins > 0 {
+		s.out.WriteString("id: " + strconv.FormatInt(int64(s.begins), 10) + "\n")
+	}
+	s.out.WriteString("\n")
 	if !s.flush() {
 		return
 	}

@@ -259,9 +259,13 @@ func TestProgress(t *testing.T) {
 	failed(errors.New("locked"))
 	now = now.Add(9 * time.Second)
 	failed(errors.New("locked"))
-	check("1.5 s behind", false)
+	check("9.0 s behind", false) // and growing
 	now = now.Add(2 * time.Second)
 	check("", true)
+	p.Stored(3, now.Add(-12*time.Second))
+	check("12.0 s behind", false)
+	now = now.Add(11 * time.Second) // in which nobody clicked
+	check("0.0 s behind", false)
 	p.Stored(0, time.Time{})
 	check("0.0 s behind", false)
 }

@@ -17,7 +17,8 @@ type progress struct {
 
 	mu      sync.Mutex
 	clicks  uint64        // stored since the start
-	lag     time.Duration // of the oldest click of the last batch
+	last    time.Time     // when the last batch was stored
+	lag     time.Duration // of its oldest click
 	failing time.Time     // since when storing fails; zero: it doesn't
 	told    time.Time
 	err     error
@@ -30,7 +31,7 @@ func (p *progress) stored(n int, oldest time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clicks += uint64(max(n, 0))
-	p.lag = 0
+	p.last, p.lag = p.now(), 0
 	if !oldest.IsZero() {
 		p.lag = max(p.now().Sub(oldest), 0)
 	}
@@ -66,8 +67,24 @@ func (p *progress) check(context.Context) (string, error) {
 			return "", fault.Wrap(fault.Unavailable, p.err, "not stored for %d s; they wait in the journal", int(since.Seconds()))
 		}
 	}
-	return fmt.Sprintf("%.1f s behind", p.lag.Seconds()), nil
+	return fmt.Sprintf("%.1f s behind", p.behind().Seconds()), nil
 }
+
+// behind tells by how much reports are behind: as the last batch was, for a
+// while, and while clicks can't be stored longer and longer.
+func (p *progress) behind() time.Duration {
+	now := p.now()
+	switch {
+	case !p.failing.IsZero():
+		return max(now.Sub(p.failing), p.lag)
+	case now.Sub(p.last) > lagShown:
+		return 0
+	}
+	return p.lag
+}
+
+// lagShown is how long a batch tells how far behind reports are.
+const lagShown = 10 * time.Second
 
 func (p *progress) read(value func(*progress) float64) func() float64 {
 	return func() float64 {
@@ -81,8 +98,8 @@ func (p *progress) read(value func(*progress) float64) func() float64 {
 func (a *App) measure(m *telemetry.Metrics, p Parts, g *progress) {
 	m.Counter("kurz_clicks_stored_total", "Clicks brought from the journal into the statistics.",
 		g.read(func(g *progress) float64 { return float64(g.clicks) }))
-	m.Gauge("kurz_clicks_lag_seconds", "Age of the oldest click of the last batch when it was stored.",
-		g.read(func(g *progress) float64 { return g.lag.Seconds() }))
+	m.Gauge("kurz_clicks_lag_seconds", "By how much reports are behind: the age of the oldest click of a batch stored within 10 s, or since when clicks can't be stored.",
+		g.read(func(g *progress) float64 { return g.behind().Seconds() }))
 	m.Gauge("kurz_live_streams", "Live streams of clicks that are open.", func() float64 { return float64(a.live.Watching()) })
 	for _, x := range p.Measures {
 		if x.Total {

@@ -26,6 +26,13 @@ func liveCommand(w *World) *cobra.Command {
 		Example: "  kurz live --server https://go.example\n  kurz live abc1234 --kind all --country '!DE'",
 		RunE: func(c *cobra.Command, args []string) error {
 			watch.Filters = filters.values()
+			away := false
+			watch.Away = func(err error) {
+				if !away {
+					fmt.Fprintf(w.Stderr, "kurz: no connection, trying again: %v\n", err)
+				}
+				away = true
+			}
 			server, err := serverOf(w, c)
 			if err != nil {
 				return err
@@ -43,6 +50,7 @@ func liveCommand(w *World) *cobra.Command {
 				case err != nil:
 					return err
 				}
+				away = false
 				if err := printLive(w, c, e); err != nil {
 					return err
 				}

@@ -57,8 +57,10 @@ func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format("2006-01-02 15:04:05")
+	return t.UTC().Format(momentLayout)
 }
+
+const momentLayout = "2006-01-02 15:04:05"
 
 // parseMoment reads a time that someone wrote: a date (its start, UTC), RFC
 // 3339, or a span from now such as 90d or 12h.
@@ -88,6 +90,15 @@ type momentFlag struct {
 
 func (f *momentFlag) String() string { return f.text }
 func (f *momentFlag) Type() string   { return "time" }
+
+// in gives the time, where a date begins in a zone.
+func (f *momentFlag) in(zone *time.Location) time.Time {
+	if t, err := time.ParseInLocation(time.DateOnly, f.text, zone); err == nil {
+		return t.UTC()
+	}
+	return f.time
+}
+
 func (f *momentFlag) Set(s string) (err error) {
 	f.text = s
 	f.time, err = parseMoment(s, f.now())

@@ -75,7 +75,7 @@ func compare(shown *client.Report, before *click.Report) {
 func buckets(series []click.Bucket) []client.Bucket {
 	list := []client.Bucket{}
 	for _, b := range series {
-		list = append(list, client.Bucket{Start: b.Start, Clicks: b.Clicks, UniqueVisitors: b.UniqueVisitors})
+		list = append(list, client.Bucket{Start: b.Start.UTC(), Clicks: b.Clicks, UniqueVisitors: b.UniqueVisitors})
 	}
 	return list
 }
@@ -140,7 +140,7 @@ func (f *folder) showReport(code string, r *click.Report) *client.Report {
 		shown.ClicksByDay = append(shown.ClicksByDay, client.Day{Date: b.Start.In(r.Zone).Format(time.DateOnly), Clicks: b.Clicks})
 	}
 	for _, b := range r.ByHour {
-		shown.ClicksByHour = append(shown.ClicksByHour, client.Hour{Hour: b.Start, Clicks: b.Clicks})
+		shown.ClicksByHour = append(shown.ClicksByHour, client.Hour{Hour: b.Start.UTC(), Clicks: b.Clicks})
 	}
 	return shown
 }

@@ -24,7 +24,8 @@ func statsCommand(w *World) *cobra.Command {
 		Example: "  kurz stats abc1234 --from 2030-01-01 --interval week --tz Europe/Berlin\n" +
 			"  kurz stats abc1234 --country DE,AT --browser '!Firefox' --compare",
 		RunE: func(c *cobra.Command, args []string) error {
-			q.From, q.To, q.Filters = from.time, to.time, filters.values()
+			zone := zoneOf(q.TimeZone)
+			q.From, q.To, q.Filters = from.in(zone), to.in(zone), filters.values()
 			code, title := "", "All links"
 			if len(args) > 0 {
 				code, title = args[0], args[0]
@@ -42,7 +43,7 @@ func statsCommand(w *World) *cobra.Command {
 		},
 	})
 	f := c.Flags()
-	f.Var(&from, "from", "begin: a date, a time, or a span such as -7d (default: 30 days ago)")
+	f.Var(&from, "from", "begin: a date in --tz, a time, or a span such as -7d (default: 30 days ago)")
 	f.Var(&to, "to", "end (default: now)")
 	f.StringVar(&q.Interval, "interval", "", "hour, day, week or month (default day)")
 	f.StringVar(&q.TimeZone, "tz", "", "time zone in which days begin (default UTC)")
@@ -52,6 +53,15 @@ func statsCommand(w *World) *cobra.Command {
 	filters = addFilters(c)
 	settingFlags(c, linkSettings...)
 	return c
+}
+
+// zoneOf gives a time zone; whoever makes the report refuses one that is unknown.
+func zoneOf(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
 }
 
 func statsOf(ctx context.Context, src source, code string, q client.Stats) (*client.Report, error) {
@@ -88,16 +98,18 @@ func (f filterFlags) values() url.Values {
 const topShown = 5
 
 func printReport(w *World, code string, r *client.Report) error {
-	_, err := fmt.Fprintf(w.Stdout, "%s from %s to %s, %s\n\n", code, moment(r.From), moment(r.To), r.TimeZone)
+	zone := zoneOf(r.TimeZone)
+	local := func(t time.Time) string { return t.In(zone).Format(momentLayout) }
+	_, err := fmt.Fprintf(w.Stdout, "%s from %s to %s, %s\n\n", code, local(r.From), local(r.To), r.TimeZone)
 	if err != nil {
 		return err
 	}
 	if r.CountedSince != nil {
-		fmt.Fprintf(w.Stderr, "Older clicks have no details any more: with filters, they are counted from %s on.\n", moment(*r.CountedSince))
+		fmt.Fprintf(w.Stderr, "Older clicks have no details any more: with filters, they are counted from %s on.\n", local(*r.CountedSince))
 	}
 	last := "never"
 	if r.LastClickedAt != nil {
-		last = moment(*r.LastClickedAt)
+		last = local(*r.LastClickedAt)
 	}
 	rows := [][]string{
 		{"Clicks", count(r.TotalClicks)},
@@ -110,7 +122,7 @@ func printReport(w *World, code string, r *client.Report) error {
 		for i, before := range []string{
 			comparedWith(p.TotalClicks, ch.TotalClicks), comparedWith(p.UniqueVisitors, ch.UniqueVisitors),
 			comparedWith(p.BotClicks, ch.BotClicks), comparedWith(p.QRScans, ch.QRScans),
-			"compared with the time from " + moment(p.From),
+			"compared with the time from " + local(p.From),
 		} {
 			rows[i] = append(rows[i], before)
 		}
@@ -158,7 +170,7 @@ func printSeries(w *World, r *client.Report) error {
 	rows := [][]string{{"", ""}, {"FROM", "CLICKS", "VISITORS"}}
 	for _, b := range r.Series {
 		if b.Clicks > 0 {
-			rows = append(rows, []string{b.Start.Format(layout), count(b.Clicks), count(b.UniqueVisitors)})
+			rows = append(rows, []string{b.Start.In(zoneOf(r.TimeZone)).Format(layout), count(b.Clicks), count(b.UniqueVisitors)})
 		}
 	}
 	if len(rows) == 2 {

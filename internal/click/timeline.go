@@ -1,6 +1,7 @@
 package click
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -60,30 +61,30 @@ func (t *Timeline) hourOf(at int64) *hourCount {
 // Tell fills the series, the hours and the days of a report. visitors gives the
 // number of different visitors of a bucket.
 func (t *Timeline) Tell(r *Report, visitors func(bucket int64) int64) {
-	clicks := map[int64]int64{}
+	series, days := map[int64]int64{}, map[int64]int64{}
 	for key := range t.cal.buckets(t.from, t.to) {
-		clicks[key] = 0
+		series[key] = 0
 	}
-	days := map[int64]int64{}
-	r.ByHour, r.ByDay = nil, nil
+	hours := make([]int64, 0, len(t.hours))
 	for start, h := range t.hours {
-		if h.clicks == 0 {
-			continue
+		if h.clicks > 0 {
+			hours = append(hours, start)
 		}
-		clicks[h.bucket] += h.clicks
+	}
+	slices.Sort(hours)
+	r.ByHour, r.ByDay, r.Series = make([]Bucket, 0, len(hours)), nil, make([]Bucket, 0, len(series))
+	for _, start := range hours {
+		h := t.hours[start]
+		series[h.bucket] += h.clicks
 		days[t.cal.day(start)] += h.clicks
 		r.ByHour = append(r.ByHour, Bucket{Start: t.cal.at(start), Clicks: h.clicks})
 	}
-	for day, n := range days {
-		r.ByDay = append(r.ByDay, Bucket{Start: t.cal.at(t.cal.dayStart(day)), Clicks: n})
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		r.ByDay = append(r.ByDay, Bucket{Start: t.cal.at(t.cal.dayStart(day)), Clicks: days[day]})
 	}
-	r.Series = make([]Bucket, 0, len(clicks))
-	for key, n := range clicks {
+	for _, key := range slices.Sorted(maps.Keys(series)) {
 		r.Series = append(r.Series, Bucket{
-			Start: t.cal.at(t.cal.start(key)), Clicks: n, UniqueVisitors: visitors(key),
+			Start: t.cal.at(t.cal.start(key)), Clicks: series[key], UniqueVisitors: visitors(key),
 		})
-	}
-	for _, list := range [][]Bucket{r.Series, r.ByHour, r.ByDay} {
-		slices.SortFunc(list, func(a, b Bucket) int { return a.Start.Compare(b.Start) })
 	}
 }

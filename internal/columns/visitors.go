@@ -105,9 +105,15 @@ func (v *Visitors) Count() int64 {
 	if v.registers == nil {
 		return int64(v.set.n)
 	}
+	// Two at a time, since equal neighbours would wait for one another.
+	var even, odd [256]int32
+	for i := 0; i < registers; i += 2 {
+		even[v.registers[i]]++
+		odd[v.registers[i+1]]++
+	}
 	var ranks [mostRegister + 1]int
-	for _, rank := range v.registers {
-		ranks[min(rank, mostRegister)]++
+	for rank := range even {
+		ranks[min(rank, mostRegister)] += int(even[rank] + odd[rank])
 	}
 	const m = float64(registers)
 	z := m * tau(1-float64(ranks[mostRegister])/m)
@@ -242,14 +248,11 @@ func (v *Visitors) mergeEstimate(r *reader) {
 	if v.registers == nil {
 		v.estimate()
 	}
-	raise := func(i int, rank uint8) {
-		if rank > v.registers[i] {
-			v.registers[i] = min(rank, mostRegister)
-		}
-	}
+	least := base[0]
 	for i, b := range packed {
-		raise(2*i, base[0]+b&nibble)
-		raise(2*i+1, base[0]+b>>4)
+		pair := v.registers[2*i : 2*i+2 : 2*i+2]
+		pair[0] = max(pair[0], least+b&nibble)
+		pair[1] = max(pair[1], least+b>>4)
 	}
 	at := 0
 	for range r.number(registers) {
@@ -259,7 +262,7 @@ func (v *Visitors) mergeEstimate(r *reader) {
 			r.fail()
 			return
 		}
-		raise(at, rank[0])
+		v.registers[at] = max(v.registers[at], min(rank[0], mostRegister))
 	}
 }
 
@@ -297,7 +300,13 @@ func (s *hashSet) insert(v uint64) bool {
 	}
 }
 
-func (s *hashSet) grow() { s.resize(max(8, 2*len(s.slots))) }
+func (s *hashSet) grow() {
+	if n := len(s.slots); n < 256 {
+		s.resize(max(8, 2*n))
+	} else {
+		s.resize(4 * n)
+	}
+}
 
 // reserve makes room for n hashes.
 func (s *hashSet) reserve(n int) {
