@@ -100,7 +100,7 @@ func TestLiveComesBackToTheBeginning(t *testing.T) {
 			streamed(clicksOf("42")),
 			refused(401, "UNAUTHORIZED", ""),
 		}}
-		for range s.client(t).AllLive(t.Context(), client.Watch{}) { //nolint:revive // until it fails
+		for range s.client(t).AllLive(t.Context(), client.Watch{}) {
 		}
 		var last []string
 		for _, r := range s.asked {
