@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -50,7 +51,7 @@ func TestReadme(t *testing.T) {
 			script := "set -a; [ -f state ] && . ./state; set +a\n" + put.Replace(b.commands) + "\nset +e; declare -p KEY >state 2>/dev/null; true\n"
 			shell := exec.CommandContext(t.Context(), "bash", "-e", "-o", "pipefail", "-c", script)
 			shell.Dir = dir
-			shell.Env = append(os.Environ(), "KURZ_DATA="+s.Data, "KURZ_BASE_URL="+s.URL)
+			shell.Env = append(withoutSettings(os.Environ()), "KURZ_DATA="+s.Data, "KURZ_BASE_URL="+s.URL)
 			out, err := shell.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%s\n%v\n%s", b.commands, err, out)
@@ -60,6 +61,11 @@ func TestReadme(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutSettings leaves out what kurz would take for a setting of its own.
+func withoutSettings(environ []string) []string {
+	return slices.DeleteFunc(environ, func(e string) bool { return strings.HasPrefix(e, "KURZ_") })
 }
 
 // byReader reports whether a block holds the two commands of the beginning.

@@ -245,6 +245,26 @@ func TestACME(t *testing.T) {
 	}
 }
 
+// awaitDNS waits until a server answers.
+func awaitDNS(t *testing.T, server string) {
+	t.Helper()
+	ask := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, server)
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		_, err := ask.LookupNetIP(ctx, "ip4", "kurz.example.")
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // authority starts Pebble. Every name is this machine to it, where tlsPort is
 // HTTPS's.
 func authority(t *testing.T, tlsPort int) (directory *httptest.Server, root *x509.CertPool) {
@@ -263,6 +283,7 @@ func authority(t *testing.T, tlsPort int) (directory *httptest.Server, root *x50
 	dns.SetDefaultDNSIPv6("")
 	go dns.Run()
 	t.Cleanup(dns.Shutdown)
+	awaitDNS(t, resolver)
 
 	store := db.NewMemoryStore()
 	issuer := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default"}})
