@@ -74,10 +74,10 @@ type Tally struct {
 	bots     int64
 	scans    int64
 	last     time.Time
-	visitors visitorSet
+	visitors map[uint64]bool
 	values   [len(Dimensions)]map[string]int64
 	line     *Timeline
-	buckets  map[int64]*visitorSet // by what Timeline.Add gives
+	buckets  map[int64]map[uint64]bool // visitors, by what Timeline.Add gives
 }
 
 // NewTally begins a report for q, whose Zone is UTC where it is nil. A Top of 0
@@ -86,7 +86,7 @@ func NewTally(q Query) *Tally {
 	if q.Zone == nil {
 		q.Zone = time.UTC
 	}
-	t := &Tally{q: q, line: NewTimeline(q), buckets: map[int64]*visitorSet{}}
+	t := &Tally{q: q, line: NewTimeline(q), visitors: map[uint64]bool{}, buckets: map[int64]map[uint64]bool{}}
 	for i := range t.values {
 		t.values[i] = map[string]int64{}
 	}
@@ -113,36 +113,25 @@ func (t *Tally) Add(e *Event) {
 	}
 	bucket := t.line.Add(e.Time.Unix(), 1)
 	if e.Visitor != 0 {
-		t.visitors.add(e.Visitor)
-		t.bucket(bucket).add(e.Visitor)
+		t.visitors[e.Visitor] = true
+		if t.buckets[bucket] == nil {
+			t.buckets[bucket] = map[uint64]bool{}
+		}
+		t.buckets[bucket][e.Visitor] = true
 	}
 	for i, d := range Dimensions {
 		t.values[i][e.Value(d)]++
 	}
 }
 
-func (t *Tally) bucket(key int64) *visitorSet {
-	b := t.buckets[key]
-	if b == nil {
-		b = &visitorSet{}
-		t.buckets[key] = b
-	}
-	return b
-}
-
 // Report gives what was counted so far.
 func (t *Tally) Report() Report {
 	r := Report{
 		From: t.q.From, To: t.q.To, Zone: t.q.Zone, Interval: t.q.Interval,
-		TotalClicks: t.total, UniqueVisitors: t.visitors.len(), BotClicks: t.bots, QRScans: t.scans,
+		TotalClicks: t.total, UniqueVisitors: int64(len(t.visitors)), BotClicks: t.bots, QRScans: t.scans,
 		LastClickedAt: t.last, Top: make(map[Dimension][]Count, len(Dimensions)),
 	}
-	t.line.Tell(&r, func(bucket int64) int64 {
-		if b := t.buckets[bucket]; b != nil {
-			return b.len()
-		}
-		return 0
-	})
+	t.line.Tell(&r, func(bucket int64) int64 { return int64(len(t.buckets[bucket])) })
 	for i, d := range Dimensions {
 		r.Top[d] = Top(t.values[i], t.q.Top)
 	}
@@ -167,53 +156,4 @@ func Top(values map[string]int64, n int) []Count {
 		rest.Clicks += c.Clicks
 	}
 	return append(slices.Clip(out[:n]), rest)
-}
-
-// visitorSet is a set of visitor hashes other than 0: open addressing in a
-// power of two of slots, at most three quarters full, which takes a third of
-// the memory and time of a map.
-type visitorSet struct {
-	slots []uint64
-	n     int
-	shift int
-}
-
-func (s *visitorSet) len() int64 { return int64(s.n) }
-
-func (s *visitorSet) add(v uint64) {
-	if 4*(s.n+1) > 3*len(s.slots) {
-		s.grow()
-	}
-	if s.insert(v) {
-		s.n++
-	}
-}
-
-func (s *visitorSet) insert(v uint64) bool {
-	mask := len(s.slots) - 1
-	// Multiplying by 2⁶⁴/φ spreads hashes that are not uniform, too.
-	for i := int(v * 0x9E3779B97F4A7C15 >> s.shift); ; i = (i + 1) & mask {
-		switch s.slots[i] {
-		case v:
-			return false
-		case 0:
-			s.slots[i] = v
-			return true
-		}
-	}
-}
-
-func (s *visitorSet) grow() {
-	old := s.slots
-	if len(old) == 0 {
-		s.slots, s.shift = make([]uint64, 8), 61
-		return
-	}
-	s.slots = make([]uint64, 2*len(old))
-	s.shift--
-	for _, v := range old {
-		if v != 0 {
-			s.insert(v)
-		}
-	}
 }
