@@ -55,6 +55,13 @@ func (f folder) sync(name string) {
 	f.check(errors.Join(d.Sync(), d.Close()))
 }
 
+// keep writes a file of the mounted folder itself, which a cut then leaves.
+func (f folder) keep(name, text string) {
+	f.t.Helper()
+	f.write(name, text, true)
+	f.sync("")
+}
+
 // mapped writes through a shared mapping.
 func (f folder) mapped(name, text string, sync bool) {
 	f.t.Helper()
@@ -103,10 +110,9 @@ func TestCut(t *testing.T) {
 		{"nothing synced", "a=text", "", func(f folder) { f.write("a", "text", false) }},
 		{"the file alone", "a=text", "", func(f folder) { f.write("a", "text", true) }},
 		{"the folder alone", "a=text", "a=", func(f folder) { f.write("a", "text", false); f.sync("") }},
-		{"both", "a=text", "a=text", func(f folder) { f.write("a", "text", true); f.sync("") }},
+		{"both", "a=text", "a=text", func(f folder) { f.keep("a", "text") }},
 		{"written over", "a=next", "a=text", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.write("a", "next", false)
 		}},
 		{"written over and synced", "a=next", "a=next", func(f folder) {
@@ -115,13 +121,11 @@ func TestCut(t *testing.T) {
 			f.write("a", "next", true)
 		}},
 		{"cut short", "a=te", "a=text", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.check(os.Truncate(f.path("a"), 2))
 		}},
 		{"renamed", "b=text", "a=text", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.check(os.Rename(f.path("a"), f.path("b")))
 		}},
 		{"renamed and synced", "b=text", "b=text", func(f folder) {
@@ -136,13 +140,11 @@ func TestCut(t *testing.T) {
 			f.check(os.Rename(f.path("a"), f.path("b")))
 		}},
 		{"removed", "", "a=text", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.check(os.Remove(f.path("a")))
 		}},
 		{"removed and synced", "", "", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.check(os.Remove(f.path("a")))
 			f.sync("")
 		}},
@@ -152,13 +154,11 @@ func TestCut(t *testing.T) {
 			f.sync("d")
 		}},
 		{"mapped", "a=next", "a=text", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.mapped("a", "next", false)
 		}},
 		{"mapped and synced", "a=next", "a=next", func(f folder) {
-			f.write("a", "text", true)
-			f.sync("")
+			f.keep("a", "text")
 			f.mapped("a", "next", true)
 		}},
 	} {
@@ -222,8 +222,7 @@ func TestAllocated(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	disk, dir := powercut.Make(t)
 	f := folder{t, dir}
-	f.write("a", "text", true)
-	f.sync("")
+	f.keep("a", "text")
 	file, err := os.OpenFile(f.path("a"), os.O_RDWR, 0)
 	f.check(err)
 	disk.Freeze()
