@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,8 @@ type Watch struct {
 // out.
 type LiveEvent struct {
 	Click *Click // nil where clicks were missed
+	// JSON is the click as the server wrote it, on one line.
+	JSON json.RawMessage
 	// Missed is how many clicks the server left out since it was not read fast
 	// enough, -1 where nobody counted them. They are in lists and reports.
 	Missed int64
@@ -185,9 +188,11 @@ func (w *watcher) tell(e streamEvent) error {
 	switch e.name {
 	case "click":
 		event.Click = &Click{}
-		if err := json.Unmarshal([]byte(e.data), event.Click); err != nil {
+		var line bytes.Buffer
+		if err := errors.Join(json.Unmarshal([]byte(e.data), event.Click), json.Compact(&line, []byte(e.data))); err != nil {
 			return unreadable{fmt.Errorf("GET %s: the event can't be read: %w", w.path, err)}
 		}
+		event.JSON = line.Bytes()
 		w.last = e.id
 		if !w.remember(e.id) {
 			return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,7 +78,7 @@ func serverOf(w *World, c *cobra.Command) (*client.Client, error) {
 	return client.New(s.Server, client.WithKey(s.APIKey), client.WithUserAgent("kurz-cli"), client.WithHTTPClient(&http.Client{}))
 }
 
-// printLive prints a click on a line: as JSON, one object a line, or its time,
+// printLive prints a click on a line: the JSON of the API, or its time,
 // link, kind and what else is known of it.
 func printLive(w *World, c *cobra.Command, e client.LiveEvent) error {
 	if e.Click == nil {
@@ -91,9 +90,8 @@ func printLive(w *World, c *cobra.Command, e client.LiveEvent) error {
 		return nil
 	}
 	if wantsJSON(c) {
-		out := json.NewEncoder(w.Stdout)
-		out.SetEscapeHTML(false)
-		return out.Encode(e.Click)
+		_, err := fmt.Fprintf(w.Stdout, "%s\n", e.JSON)
+		return err
 	}
 	k := e.Click
 	from := cmp.Or(k.Referrer, "direct")
