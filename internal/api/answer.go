@@ -54,8 +54,12 @@ func stamp(t time.Time) *string {
 	return &s
 }
 
-// moment writes a time that is always there.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }
+// moment writes a time that is always there, always with three digits of
+// milliseconds: one length and one form for whoever reads or sorts them.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// beginning writes when an hour, day, week or month began: a whole second.
+func beginning(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // text writes a text; an empty one is null.
 func text[T ~string](t T) *string {

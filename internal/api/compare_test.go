@@ -37,7 +37,7 @@ func TestComparison(t *testing.T) {
 		got := w.must(t, 200, ask{Method: "GET", Who: "ann", Path: path + saturday + "&compare=previous"})
 		type m = map[string]any
 		want := m{
-			"from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z",
+			"from": "2026-11-20T00:00:00.000Z", "to": "2026-11-21T00:00:00.000Z",
 			"total_clicks": 4.0, "unique_visitors": 1.0, "bot_clicks": 0.0, "qr_scans": 4.0,
 			"series": []any{m{"start": "2026-11-20T00:00:00Z", "clicks": 4.0, "unique_visitors": 1.0}},
 		}

@@ -33,8 +33,8 @@ func TestCreate(t *testing.T) {
 		"domain": "go.example", "custom_alias": "autumn", "status": "scheduled", "clicks": 0.0,
 		"owner": w.users["ann"].ID.String(), "content_id": "c-1", "title": "Autumn", "notes": "n", "tags": []any{"a", "b"},
 		"redirect_status": 307.0, "edge_ttl": 60.0, "forward_query": true,
-		"starts_at": "2026-12-01T10:00:00.123Z", "expires_at": "2027-01-01T00:00:00Z", "expired_url": "https://example.com/over",
-		"revoked_at": nil, "created_at": "2026-11-22T10:00:00Z", "updated_at": "2026-11-22T10:00:00Z",
+		"starts_at": "2026-12-01T10:00:00.123Z", "expires_at": "2027-01-01T00:00:00.000Z", "expired_url": "https://example.com/over",
+		"revoked_at": nil, "created_at": "2026-11-22T10:00:00.000Z", "updated_at": "2026-11-22T10:00:00.000Z",
 	}
 	if diff := cmp.Diff(want, link); diff != "" {
 		t.Errorf("link (-want +got):\n%s", diff)
@@ -286,7 +286,7 @@ func TestPatch(t *testing.T) {
 	got.decode(t, &l)
 	for name, want := range map[string]any{
 		"title": nil, "notes": nil, "redirect_status": 302.0, "edge_ttl": 0.0, "forward_query": false, "starts_at": nil,
-		"expires_at": nil, "expired_url": nil, "updated_at": "2026-11-22T10:01:00Z", "created_at": "2026-11-22T10:00:00Z",
+		"expires_at": nil, "expired_url": nil, "updated_at": "2026-11-22T10:01:00.000Z", "created_at": "2026-11-22T10:00:00.000Z",
 	} {
 		if l[name] != want {
 			t.Errorf("%s is %v, want %v", name, l[name], want)
@@ -449,7 +449,7 @@ func TestShorten(t *testing.T) {
 	code := got.field(t, "short_id").(string)
 	want := map[string]any{
 		"short_id": code, "short_url": "https://kurz.example/" + code,
-		"original_url": "https://example.com/x", "expires_at": "2026-12-22T10:00:00Z",
+		"original_url": "https://example.com/x", "expires_at": "2026-12-22T10:00:00.000Z",
 	}
 	var link map[string]any
 	got.decode(t, &link)

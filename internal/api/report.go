@@ -209,7 +209,7 @@ func (a *API) showReport(r *click.Report, code *string) reportJSON {
 		j.ClicksByDay = append(j.ClicksByDay, dayJSON{b.Start.In(r.Zone).Format(time.DateOnly), b.Clicks})
 	}
 	for _, b := range r.ByHour {
-		j.ClicksByHour = append(j.ClicksByHour, hourJSON{moment(b.Start), b.Clicks})
+		j.ClicksByHour = append(j.ClicksByHour, hourJSON{beginning(b.Start), b.Clicks})
 	}
 	return j
 }
@@ -217,7 +217,7 @@ func (a *API) showReport(r *click.Report, code *string) reportJSON {
 func buckets(series []click.Bucket) []bucketJSON {
 	list := make([]bucketJSON, 0, len(series))
 	for _, b := range series {
-		list = append(list, bucketJSON{moment(b.Start), b.Clicks, b.UniqueVisitors})
+		list = append(list, bucketJSON{beginning(b.Start), b.Clicks, b.UniqueVisitors})
 	}
 	return list
 }
