@@ -6,6 +6,7 @@ import (
 	_ "time/tzdata" // time zones are there also where the machine has none
 
 	"kurz/internal/click"
+	"kurz/internal/enrich"
 	"kurz/internal/fault"
 	"kurz/internal/link"
 )
@@ -319,7 +320,9 @@ func filters(q query) ([]click.Filter, error) {
 			given[name] = q[name]
 		}
 	}
-	return click.ParseFilters(given)
+	list, err := click.ParseFilters(given)
+	enrich.Spell(list)
+	return list, err
 }
 
 // dimensionNames lists the dimensions, which are parameters too.

@@ -8,6 +8,7 @@ import (
 	"kurz/client"
 	"kurz/internal/account"
 	"kurz/internal/click"
+	"kurz/internal/enrich"
 	"kurz/internal/fault"
 	"kurz/internal/link"
 )
@@ -109,6 +110,7 @@ func (f *folder) reportQuery(s client.Stats) (click.Query, error) {
 	if q.Filters, err = click.ParseFilters(s.Filters); err != nil {
 		return q, err
 	}
+	enrich.Spell(q.Filters)
 	if s.Kind != "" {
 		q.Kinds = click.KindSet(s.Kind)
 	}

@@ -82,7 +82,7 @@ type Details struct {
 	ReferrerHost string
 	Browser      string
 	OS           string
-	Device       string // mobile, tablet, desktop, tv, bot …
+	Device       string // one of Devices
 	Language     string // BCP 47 primary subtag, lower case
 	UTMSource    string
 	UTMMedium    string
@@ -90,6 +90,10 @@ type Details struct {
 	UTMTerm      string
 	UTMContent   string
 }
+
+// Devices are the classes of devices. A program has the last, whatever it
+// pretends to run on.
+var Devices = [...]string{"mobile", "tablet", "desktop", "tv", "console", "bot"}
 
 // String gives the kind's name in the API.
 func (k Kind) String() string { return nameOf(kindNames[:], int(k)) }

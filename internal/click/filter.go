@@ -15,9 +15,10 @@ const maxValues = 100
 // "DE,AT" keeps either, "!DE,AT" neither, and several texts of one dimension
 // are as good as one with all the values. A backslash takes a comma, a leading
 // exclamation mark or a backslash for itself. Where values have one spelling
-// only (countries, languages, devices, hosts), any case will do. All that is
-// wrong is reported at once, as fault.ValidationFailed; a name that is no
-// dimension is told what there is.
+// only (countries, languages, devices, hosts), any case will do, and what is
+// none of them is refused, since nothing could have it. All that is wrong is
+// reported at once, as fault.ValidationFailed; a name that is no dimension is
+// told what there is.
 func ParseFilters(given map[string][]string) ([]Filter, error) {
 	var list []Filter
 	var details []fault.Detail
@@ -93,22 +94,35 @@ func (d Dimension) normal(v string) (_, reason string) {
 		if lower == Unknown {
 			return lower, ""
 		}
-		if len(v) != 2 || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz") != "" {
+		if len(v) != 2 || !letters(lower) {
 			return "", fmt.Sprintf("must be two-letter codes such as DE (ISO 3166-1), or %q", Unknown)
 		}
 		return strings.ToUpper(v), ""
+	case ByLanguage:
+		if lower != Unknown && (len(v) < 2 || len(v) > 3 || !letters(lower)) {
+			return "", fmt.Sprintf("must be languages such as de (BCP 47, without what follows a hyphen), or %q", Unknown)
+		}
+		return lower, ""
+	case ByDevice:
+		if lower != Unknown && !slices.Contains(Devices[:], lower) {
+			return "", fmt.Sprintf("must be %s or %q", strings.Join(Devices[:], ", "), Unknown)
+		}
+		return lower, ""
 	case ByTrigger:
 		if lower != ByLink.String() && lower != ByQR.String() && lower != Unknown {
 			return "", fmt.Sprintf("must be %q or %q", ByLink, ByQR)
 		}
 		return lower, ""
 	case ByReferrer:
-		return strings.TrimPrefix(lower, "www."), ""
-	case ByDevice, ByLanguage:
+		if strings.ContainsAny(v, "/?#@ ") {
+			return "", fmt.Sprintf("must be hosts such as news.example, not addresses, or %q", Direct)
+		}
 		return lower, ""
 	}
 	return v, ""
 }
+
+func letters(lower string) bool { return strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz") == "" }
 
 // splitValues cuts at commas that have no backslash before them.
 func splitValues(s string) []string {

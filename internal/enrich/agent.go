@@ -21,7 +21,7 @@ type agent struct {
 	device  string
 }
 
-// The device classes.
+// The classes of click.Devices.
 const (
 	mobile  = "mobile"
 	tablet  = "tablet"
@@ -29,6 +29,13 @@ const (
 	tv      = "tv"
 	console = "console"
 	bot     = "bot"
+)
+
+// The browsers that say nothing but the system they belong to.
+const (
+	androidBrowser = "Android Browser"
+	safari         = "Safari"
+	iosWebView     = "iOS WebView"
 )
 
 // mark says that an agent with the token is named so.
@@ -305,11 +312,11 @@ func webKit(text, os string) string {
 	case !strings.Contains(text, "AppleWebKit/"):
 		return ""
 	case os == "Android":
-		return "Android Browser"
+		return androidBrowser
 	case strings.Contains(text, "Safari/") && (os == "macOS" || os == "iOS" || os == "Windows"):
-		return "Safari"
+		return safari
 	case os == "iOS":
-		return "iOS WebView"
+		return iosWebView
 	}
 	return ""
 }

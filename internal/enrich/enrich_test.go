@@ -140,6 +140,9 @@ func TestReferrer(t *testing.T) {
 		{"https://m.com/", "https://m.com", "m.com"},
 		{"https://WWW.Example.COM:443", "https://www.example.com", "example.com"},
 		{"http://localhost:8080/", "http://localhost", "localhost"},
+		{"http://direct/x", "http://direct/x", "unknown"},
+		{"http://Direct:80/x", "http://direct/x", "unknown"},
+		{"http://direct.example/x", "http://direct.example/x", "direct.example"},
 		{"http://192.0.2.1:80/x", "http://192.0.2.1/x", "192.0.2.1"},
 		{"https://[2001:DB8::1]:8443/x", "https://[2001:db8::1]/x", "[2001:db8::1]"},
 		{"https://[::1", "", ""},
@@ -217,6 +220,7 @@ func TestCampaign(t *testing.T) {
 		{"the first counts", "utm_source=a&utm_source=b", "", utm{UTMSource: "a"}, click.ByLink},
 		{"escapes", "utm_source=a+b%20c%C3%BC&utm_term=%&utm_content=%zz%4", "", utm{UTMSource: "a b cü", UTMTerm: "%", UTMContent: "%zz%4"}, click.ByLink},
 		{"hostile", "utm_source=%00%0d%0a%ff<b>%e2%80%ae&utm_term=%20%09", "", utm{UTMSource: "<b>"}, click.ByLink},
+		{"no names", "utm_source=unknown&utm_medium=(other)&utm_campaign=%28other%29", "utm_source=z&utm_medium=(OTHER)", utm{UTMSource: "z", UTMMedium: "(OTHER)"}, click.ByLink},
 		{"long", "utm_source=" + strings.Repeat("x", 900), "", utm{UTMSource: strings.Repeat("x", 200)}, click.ByLink},
 	}
 	for _, tt := range tests {

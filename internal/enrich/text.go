@@ -127,13 +127,19 @@ var sites = map[string]string{
 }
 
 // site gives the name that reports know a host by: without "www.", "m." and
-// "mobile.", which are views of the same, unless that is the whole name.
+// "mobile.", which are views of the same, unless that is the whole name. A host
+// that is called as reports call visits from nowhere is not known.
 func site(host string) string {
 	switch host[0] {
 	case 'l', 'o', 'a':
 		if name, ok := sites[host]; ok {
 			return name
 		}
+	case 'd':
+		if host == click.Direct {
+			return click.Unknown
+		}
+		return host
 	case 'w', 'm':
 	default:
 		return host
@@ -263,11 +269,13 @@ func campaign(query string, d *click.Details) (found, qr bool) {
 		if to == nil {
 			continue
 		}
-		if value = clean(unescape(value), maxUTM); value != "" {
-			found = true
-			if *to == "" {
-				*to = value
-			}
+		// What reports call all that is not known, or not shown, is no value.
+		if value = clean(unescape(value), maxUTM); value == "" || value == click.Unknown || value == click.Other {
+			continue
+		}
+		found = true
+		if *to == "" {
+			*to = value
 		}
 	}
 	return found, qr
