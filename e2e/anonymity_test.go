@@ -488,4 +488,6 @@ func TestNothingOfTheUntracked(t *testing.T) {
 	total := s.must(t, 200, ask{method: "GET", path: "/api/v1/urls/" + code + "/stats?kind=all", key: key})
 	match(t, "clicks", "1000", total.text("total_clicks"))
 	match(t, "visitors", "500", total.text("unique_visitors"))
+	// Not even what led to the click is claimed.
+	match(t, "triggers", "500", s.must(t, 200, ask{method: "GET", path: "/api/v1/urls/" + code + "/stats?kind=all&trigger=unknown", key: key}).text("total_clicks"))
 }

@@ -31,7 +31,7 @@ const (
 // Trigger says how the link was reached.
 type Trigger uint8
 
-// The triggers.
+// The triggers; 0 where nobody looked.
 const (
 	ByLink Trigger = iota + 1
 	ByQR           // scanned: "qr=1" in the request's query

@@ -193,10 +193,11 @@ func (p *Pump) enrich(records []Record) []Event {
 func (n *Noted) event(sequence uint64, enricher Enricher) Event {
 	e := Event{
 		ID: NewID(n.Time, sequence), Sequence: sequence, Time: n.Time,
-		Link: n.Link, Owner: n.Owner, Visitor: n.Visitor, Kind: n.Kind, Trigger: ByLink,
+		Link: n.Link, Owner: n.Owner, Visitor: n.Visitor, Kind: n.Kind,
 	}
 	if n.Untracked {
-		e.ReferrerHost = Unknown // not Direct: nobody looked
+		// Neither direct nor by the link itself: nobody looked.
+		e.ReferrerHost = Unknown
 	} else {
 		told := enricher.Enrich(n.Headers)
 		e.Kind, e.Trigger, e.Details = told.Kind, told.Trigger, told.Details

@@ -275,7 +275,7 @@ func TestPumpUntracked(t *testing.T) {
 		for i, got := range sink.events {
 			want := click.Event{
 				ID: click.NewID(at, uint64(i+1)), Sequence: uint64(i + 1), Time: at, Link: 42, Owner: 7,
-				Kind: click.Human, Trigger: click.ByLink, Details: click.Details{ReferrerHost: click.Unknown},
+				Kind: click.Human, Details: click.Details{ReferrerHost: click.Unknown},
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)

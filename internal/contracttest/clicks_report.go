@@ -24,7 +24,7 @@ func crowd(n int) []click.Event {
 		at = at.Add(time.Duration(r.IntN(2*6*24*3600*1000/n)) * time.Millisecond)
 		events[i] = click.Event{
 			ID: click.NewID(at, uint64(i+1)), Sequence: uint64(i + 1), Time: at,
-			Link: link.ID(1 + r.IntN(4)), Kind: click.Kind(1 + r.IntN(5)), Trigger: click.Trigger(1 + r.IntN(2)),
+			Link: link.ID(1 + r.IntN(4)), Kind: click.Kind(1 + r.IntN(5)), Trigger: click.Trigger(r.IntN(3)),
 			Visitor: uint64(r.IntN(20)),
 			Details: click.Details{
 				Country: pick("", "DE", "FR"), City: pick("", "Köln"), Referrer: pick("", "https://a.example/x"), ReferrerHost: pick("", "a.example"),
