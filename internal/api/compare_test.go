@@ -80,9 +80,16 @@ func TestReportCSV(t *testing.T) {
 	}
 	rows := get(urls + "/" + code + "/stats.csv?" + saturday + "&tz=Europe/Berlin&compare=previous&kind=all")
 	want := [][]string{
+		{"from", "2026-11-21T01:00:00.000+01:00", "", ""},
+		{"to", "2026-11-22T01:00:00.000+01:00", "", ""},
+		{"time_zone", "Europe/Berlin", "", ""},
+		{"interval", "day", "", ""},
+		{"kind", "all", "", ""},
 		{"summary", "total_clicks", "4", "2"},
 		{"summary", "bot_clicks", "1", ""},
 		{"summary", "qr_scans", "1", ""},
+		{"previous_from", "2026-11-20T01:00:00.000+01:00", "", ""},
+		{"previous_to", "2026-11-21T01:00:00.000+01:00", "", ""},
 		{"previous", "total_clicks", "4", "1"},
 		{"previous", "bot_clicks", "0", ""},
 		{"previous", "qr_scans", "4", ""},
@@ -121,7 +128,7 @@ func TestReportCSV(t *testing.T) {
 		}
 	}
 	rows = get("/api/v1/stats.csv?" + saturday + "&interval=hour&browser=Safari")
-	if len(rows) != 3+24+1+1+len(click.Dimensions) || rows[3][1] != "2026-11-21T00:00:00Z" {
+	if len(rows) != 6+3+24+1+1+len(click.Dimensions) || rows[5][1] != "browser=Safari" || rows[9][1] != "2026-11-21T00:00:00Z" {
 		t.Errorf("%d rows: %q", len(rows), rows)
 	}
 	w.refused(t, "VALIDATION_FAILED", ask{Method: "GET", Who: "ann", Path: "/api/v1/stats.csv?planet=earth"}, "planet")

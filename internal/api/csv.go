@@ -53,8 +53,9 @@ func harmless(s string) string {
 var reportColumns = []string{"section", "value", "clicks", "unique_visitors"}
 
 // replyReportCSV shows a report as one table: a row for each number, whose
-// section says what it is of. Sections of lists are named for the filter that
-// keeps their values. Dates and times are those of the report's zone.
+// section says what it is of, behind rows that say what was asked for. Sections
+// of lists are named for the filter that keeps their values. Dates and times are
+// those of the report's zone.
 func (a *API) replyReportCSV(c *call, ask *asked, t *told) error {
 	file := "report.csv"
 	if ask.code != "" {
@@ -63,8 +64,18 @@ func (a *API) replyReportCSV(c *call, ask *asked, t *told) error {
 	var b bytes.Buffer
 	table := reportTable{newCSV(&b)}
 	table.row(reportColumns...)
+	table.about("", &t.Report)
+	table.row("time_zone", t.Zone.String(), "", "")
+	table.row("interval", string(t.Interval), "", "")
+	table.row("kind", string(ask.Kinds), "", "")
+	for _, name := range dimensionNames() {
+		for _, text := range c.query[name] {
+			table.row("filter", name+"="+text, "", "")
+		}
+	}
 	table.summary("summary", &t.Report)
 	if t.previous != nil {
+		table.about("previous_", t.previous)
 		table.summary("previous", t.previous)
 	}
 	table.series("series", t.Series, &t.Report)
@@ -94,6 +105,17 @@ func (a *API) replyReportCSV(c *call, ask *asked, t *told) error {
 type reportTable struct{ out *csv.Writer }
 
 func (t reportTable) row(cells ...string) { _ = t.out.Write(cells) }
+
+// about tells of what time the report is, and from when on its clicks are
+// counted where that is later.
+func (t reportTable) about(prefix string, r *click.Report) {
+	moment := func(at time.Time) string { return at.In(r.Zone).Format("2006-01-02T15:04:05.000Z07:00") }
+	t.row(prefix+"from", moment(r.From), "", "")
+	t.row(prefix+"to", moment(r.To), "", "")
+	if !r.Since.IsZero() {
+		t.row(prefix+"counted_since", moment(r.Since), "", "")
+	}
+}
 
 func (t reportTable) summary(section string, r *click.Report) {
 	t.row(section, "total_clicks", number(r.TotalClicks), number(r.UniqueVisitors))

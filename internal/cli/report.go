@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -13,8 +14,12 @@ import (
 	"kurz/internal/link"
 )
 
-// topListed bounds the lists of a report.
-const topListed = 100
+// topListed bounds the lists of a report where nothing is asked for, mostListed
+// what can be asked for: the bounds of the API.
+const (
+	topListed  = 100
+	mostListed = 1000
+)
 
 // Stats gives the report of a link.
 func (f *folder) Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error) {
@@ -83,7 +88,7 @@ func buckets(series []click.Bucket) []client.Bucket {
 
 // reportQuery applies the defaults of the API's reports.
 func (f *folder) reportQuery(s client.Stats) (click.Query, error) {
-	q := click.Query{From: s.From, To: s.To, Zone: time.UTC, Interval: click.Daily, Kinds: click.Humans, Top: topListed}
+	q := click.Query{From: s.From, To: s.To, Zone: time.UTC, Interval: click.Daily, Kinds: click.Humans, Top: cmp.Or(s.Top, topListed)}
 	if q.To.IsZero() {
 		q.To = f.now().UTC().Truncate(time.Millisecond).Add(time.Millisecond)
 	}

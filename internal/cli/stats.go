@@ -26,6 +26,9 @@ func statsCommand(w *World) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			zone := zoneOf(q.TimeZone)
 			q.From, q.To, q.Filters = from.in(zone), to.in(zone), filters.values()
+			if c.Flags().Changed("top") && (q.Top < 1 || q.Top > mostListed) {
+				return fmt.Errorf("--top must be a whole number from 1 to %d", mostListed)
+			}
 			code, title := "", "All links"
 			if len(args) > 0 {
 				code, title = args[0], args[0]
@@ -38,7 +41,7 @@ func statsCommand(w *World) *cobra.Command {
 				if wantsJSON(c) {
 					return printJSON(w.Stdout, r)
 				}
-				return printReport(w, title, r)
+				return printReport(w, title, r, q.Top)
 			})
 		},
 	})
@@ -48,6 +51,7 @@ func statsCommand(w *World) *cobra.Command {
 	f.StringVar(&q.Interval, "interval", "", "hour, day, week or month (default day)")
 	f.StringVar(&q.TimeZone, "tz", "", "time zone in which days begin (default UTC)")
 	f.StringVar(&q.Kind, "kind", "", "human, bot or all (default human)")
+	f.IntVar(&q.Top, "top", 0, "how many rows the lists have, 1 to 1000 (default 5, with --json 100)")
 	f.BoolVar(&q.Compare, "compare", false, "compare with the time before: as many months, days, or as long")
 	f.StringVar(&domain, "domain", "", "another of the server's domains")
 	filters = addFilters(c)
@@ -94,10 +98,12 @@ func (f filterFlags) values() url.Values {
 	return values
 }
 
-// topShown bounds the lists printed for people; --json has more.
+// topShown bounds the lists printed for people, unless they say otherwise;
+// --json has more.
 const topShown = 5
 
-func printReport(w *World, code string, r *client.Report) error {
+// printReport prints a report for people, with whole lists where top is not 0.
+func printReport(w *World, code string, r *client.Report, top int) error {
 	zone := zoneOf(r.TimeZone)
 	local := func(t time.Time) string { return t.In(zone).Format(momentLayout) }
 	_, err := fmt.Fprintf(w.Stdout, "%s from %s to %s, %s\n\n", code, local(r.From), local(r.To), r.TimeZone)
@@ -133,7 +139,7 @@ func printReport(w *World, code string, r *client.Report) error {
 	if err := printSeries(w, r); err != nil {
 		return err
 	}
-	for _, top := range []struct {
+	for _, list := range []struct {
 		name   string
 		counts []client.Count
 	}{
@@ -149,8 +155,11 @@ func printReport(w *World, code string, r *client.Report) error {
 		{"MEDIA", r.UTMMediums},
 		{"CAMPAIGNS", r.UTMCampaigns},
 	} {
-		rows := [][]string{{"", ""}, {top.name, "CLICKS"}}
-		for _, c := range top.counts[:min(topShown, len(top.counts))] {
+		if top == 0 {
+			list.counts = list.counts[:min(topShown, len(list.counts))]
+		}
+		rows := [][]string{{"", ""}, {list.name, "CLICKS"}}
+		for _, c := range list.counts {
 			rows = append(rows, []string{c.Value, count(c.Clicks)})
 		}
 		if len(rows) > 2 {
