@@ -111,7 +111,8 @@ type JournalReport struct {
 	Folder  string
 	None    bool   // there is no journal yet
 	Pending uint64 // intact records that are not in the statistics
-	// Unknown is why Pending can't be told; nil where it is.
+	Stored  uint64 // the sequence up to which the statistics have the clicks
+	// Unknown is why Pending and Stored can't be told; nil where they are.
 	Unknown error
 }
 
@@ -151,7 +152,7 @@ func InspectJournal(ctx context.Context, s *config.Settings, progress func(done,
 			return ctx.Err()
 		},
 	})
-	r.Pending, r.Unknown = pending, unknown
+	r.Pending, r.Stored, r.Unknown = pending, stored, unknown
 	return r, err
 }
 

@@ -262,12 +262,37 @@ func (d *doctor) journal(ctx context.Context) {
 	case len(r.Foreign) > 0:
 		d.add("journal", levelWarn, fmt.Sprintf("%s; %s is of another journal", text, r.Foreign[0]), "move it to the folder that it was copied from: its clicks are not counted here")
 	case !r.Intact():
-		d.add("journal", levelWarn, fmt.Sprintf("%s, %d damaged", text, r.Damaged), "check the disk ('kurz journal verify' says where): damaged records are left out of the statistics")
+		where, stored := damaged(&r)
+		fix := "each is a click that the statistics will not have: check the disk ('kurz journal verify' tells more)"
+		if stored {
+			fix = "check the disk; the clicks were stored before, or left out and logged, and the file goes by itself"
+		}
+		d.add("journal", levelWarn, text+", damaged: "+where, fix)
 	case r.NeedsReserve():
 		d.add("journal", levelWarn, text+", no reserve", "make room: a full disk would cost clicks at once")
 	default:
 		d.add("journal", levelOK, text, "")
 	}
+}
+
+// damaged tells which segments of a journal are damaged, and whether all that
+// they ever had was done with before.
+func damaged(r *backend.JournalReport) (where string, stored bool) {
+	var list []string
+	stored = r.Unknown == nil
+	for i := range r.Segments {
+		s := &r.Segments[i]
+		if s.Intact() {
+			continue
+		}
+		what := fmt.Sprintf("%d of %d records", s.Damaged, s.Records+s.Damaged)
+		if s.Damaged == 0 {
+			what = "the header, no record"
+		}
+		list = append(list, what+" in "+filepath.Base(s.Path))
+		stored = stored && s.Sealed && s.Through <= r.Stored
+	}
+	return strings.Join(list, "; "), stored
 }
 
 // clock looks for a clock that was never set, or went back.

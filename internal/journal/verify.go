@@ -40,12 +40,12 @@ func (r *Report) Last() (last uint64) {
 // Intact reports whether nothing is damaged or out of place: no record, no
 // header of a segment with records, no segment.
 func (r *Report) Intact() bool {
-	for _, s := range r.Segments {
-		if !s.Header && s.Records+s.Damaged > 0 {
+	for i := range r.Segments {
+		if !r.Segments[i].Intact() {
 			return false
 		}
 	}
-	return r.Damaged == 0 && len(r.Foreign) == 0
+	return len(r.Foreign) == 0
 }
 
 // SegmentReport is what Walk found in one segment.
@@ -56,8 +56,14 @@ type SegmentReport struct {
 	Records     uint64
 	Damaged     uint64
 	Sealed      bool // closed in order: nothing will be appended to it
-	Header      bool // the header is intact
+	// Through is the last sequence that it had when it was sealed; 0 where it
+	// is not.
+	Through uint64
+	Header  bool // the header is intact
 }
+
+// Intact reports whether nothing of the segment is damaged.
+func (s *SegmentReport) Intact() bool { return s.Damaged == 0 && (s.Header || s.Records == 0) }
 
 // WalkOptions say how Walk goes about it. The zero WalkOptions verify a journal
 // that nobody has open.
@@ -160,7 +166,7 @@ func (w *walk) segment(f found) error {
 		s = w.scanner(f, h)
 		s.end, s.expect = end, 0
 	}
-	seg := SegmentReport{Path: f.path, Bytes: f.size, Sealed: h.sealed, Header: h.file}
+	seg := SegmentReport{Path: f.path, Bytes: f.size, Sealed: h.sealed, Through: h.seal.last, Header: h.file}
 	for {
 		seq, data, damaged, ok := s.next()
 		seg.Damaged += damaged
