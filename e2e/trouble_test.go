@@ -1,12 +1,15 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -125,6 +128,45 @@ func TestLockedDatabase(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestRebuildSaysWhatItWaitsFor has another program write the clicks: counting
+// them again tells which file it waits for, and goes on once that is free.
+func TestRebuildSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := start(t, unlimited()...)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.Data, "clicks.db")
+	other, err := sqlite.OpenConn(file, sqlite.OpenReadWrite|sqlite.OpenWAL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	execute(t, other, "BEGIN IMMEDIATE")
+	rebuild := exec.CommandContext(t.Context(), binary, "clicks", "rebuild", "--check", "--data", s.Data)
+	var out bytes.Buffer
+	rebuild.Stdout = &out
+	told, err := rebuild.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rebuild.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(told)
+	if !lines.Scan() {
+		t.Fatalf("it says nothing: %v %s", rebuild.Wait(), out.Bytes())
+	}
+	match(t, "the first line", "kurz: waiting for another program, which writes "+regexp.QuoteMeta(file), lines.Text())
+	execute(t, other, "ROLLBACK")
+	for lines.Scan() {
+		t.Errorf("and then %q", lines.Text())
+	}
+	if err := rebuild.Wait(); err != nil || !strings.Contains(out.String(), "none differs") {
+		t.Errorf("%v: %s", err, out.Bytes())
+	}
 }
 
 func execute(t *testing.T, c *sqlite.Conn, sql string) {

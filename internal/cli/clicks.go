@@ -31,7 +31,9 @@ and it fails if anything would have been.`,
 				return err
 			}
 			bar := newBar(w, "counting clicks")
-			found, err := data.RebuildClicks(c.Context(), check, bar.reach)
+			found, err := data.RebuildClicks(c.Context(), check, bar.reach, func(file string) {
+				fmt.Fprintf(w.Stderr, "kurz: waiting for another program, which writes %s\n", file)
+			})
 			bar.end()
 			if err := closing(data, err); err != nil {
 				return err

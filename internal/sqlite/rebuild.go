@@ -65,6 +65,12 @@ func (s *Clicks) Rebuild(ctx context.Context, check bool, progress func(done, al
 	return found, err
 }
 
+// Locked reports whether an error says that another program has the file.
+func Locked(err error) bool {
+	code := sqlite.ErrCode(err).ToPrimary()
+	return code == sqlite.ResultBusy || code == sqlite.ResultLocked
+}
+
 // errOnlyChecked undoes a transaction that has found out what it was for.
 var errOnlyChecked = errors.New("only checked")
 
