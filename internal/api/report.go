@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // time zones are there also where the machine has none
 
@@ -294,7 +295,11 @@ func (q query) time(name string, t *time.Time) error {
 	}
 	var err error
 	if *t, err = parseTime(q.text(name)); err != nil {
-		return fault.Invalid(name, "%s", err.Error())
+		hint := ""
+		if strings.Contains(q.text(name), " ") {
+			hint = "; write %2B for a + in a query"
+		}
+		return fault.Invalid(name, "%s%s", err.Error(), hint)
 	}
 	return nil
 }

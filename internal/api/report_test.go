@@ -164,6 +164,17 @@ func TestReportParameters(t *testing.T) {
 	}
 }
 
+// TestPlusOfAZone: a plus in a query is a space, which many find out here.
+func TestPlusOfAZone(t *testing.T) {
+	w, code := clicked(t)
+	for from, hinted := range map[string]bool{"2026-11-21T00:00:00+01:00": true, "2026-11-21": false} {
+		got := w.refused(t, "VALIDATION_FAILED", ask{Method: "GET", Who: "ann", Path: urls + "/" + code + "/stats?from=" + from}, "from")
+		if strings.Contains(got.fault(t).Details[0].Reason, "%2B") != hinted {
+			t.Errorf("%s: %s", from, got.Body)
+		}
+	}
+}
+
 func TestReportOnAll(t *testing.T) {
 	w, _ := clicked(t)
 	second := w.link(t, "bob", `{"long_url":"https://example.com"}`)

@@ -110,7 +110,7 @@ func (d Dimension) normal(v string) (_, reason string) {
 		return lower, ""
 	case ByTrigger:
 		if lower != ByLink.String() && lower != ByQR.String() && lower != Unknown {
-			return "", fmt.Sprintf("must be %q or %q", ByLink, ByQR)
+			return "", fmt.Sprintf("must be %q, %q or %q", ByLink, ByQR, Unknown)
 		}
 		return lower, ""
 	case ByReferrer:

@@ -52,7 +52,7 @@ func TestParseFilters(t *testing.T) {
 		{texts{"referrer": {","}}, "referrer", `"direct"`},
 		{texts{"country": {"Germany"}}, "country", "two-letter"},
 		{texts{"country": {"ÄÖ"}}, "country", "two-letter"},
-		{texts{"trigger": {"nfc"}}, "trigger", `"link" or "qr"`},
+		{texts{"trigger": {"nfc"}}, "trigger", `"link", "qr" or "unknown"`},
 		{texts{"device": {"phone"}}, "device", `mobile, tablet, desktop, tv, console, bot or "unknown"`},
 		{texts{"language": {"de-AT"}}, "language", "such as de "},
 		{texts{"language": {"german"}}, "language", "such as de "},
