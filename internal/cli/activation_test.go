@@ -186,6 +186,21 @@ func serving(t *testing.T) (server *activated, address string) {
 	return server, address
 }
 
+// shut asks the server to end, and waits until it accepts nothing more.
+func (a *activated) shut(t *testing.T, address string) {
+	t.Helper()
+	if err := a.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+}
+
 // begun is a request whose body the server waits for.
 func begun(t *testing.T, address, body string) *bufio.ReadWriter {
 	t.Helper()
@@ -220,16 +235,7 @@ func TestRunningRequestsFinish(t *testing.T) {
 	t.Parallel()
 	server, address := serving(t)
 	request := begun(t, address, aLink)
-	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err != nil
-	})
+	server.shut(t, address)
 	if _, err := request.WriteString(aLink); err != nil {
 		t.Fatal(err)
 	}
@@ -251,16 +257,7 @@ func TestSecondSignal(t *testing.T) {
 	server, address := serving(t)
 	begun(t, address, aLink)
 	ended := make(chan error, 1)
-	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	wait(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err != nil
-	})
+	server.shut(t, address)
 	go func() { ended <- server.command.Wait() }()
 	if err := server.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
