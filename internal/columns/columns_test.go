@@ -196,7 +196,7 @@ func FuzzRollups(f *testing.F) {
 	if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
 		f.Fatal(err)
 	}
-	for g := columns.SlotCounts; g <= columns.Months; g++ {
+	for g := columns.SlotCounts; g <= columns.DaySketches; g++ {
 		for _, data := range kept {
 			f.Add(int(g), data)
 		}
@@ -206,7 +206,10 @@ func FuzzRollups(f *testing.F) {
 		many.Add(i + 1)
 	}
 	total := columns.Total{Visitors: [2]columns.Visitors{many}}
-	f.Add(int(columns.Days), total.Append(nil))
+	f.Add(int(columns.Months), total.Append(nil))
+	f.Add(int(columns.Days), total.AppendDay(nil))
+	f.Add(int(columns.DayVisitors), total.AppendVisitors(nil))
+	f.Add(int(columns.DaySketches), total.AppendSketches(nil))
 	day := start.Unix() / 86400
 	f.Fuzz(func(_ *testing.T, grain int, data []byte) {
 		g := columns.Grain(grain)
@@ -264,5 +267,52 @@ func TestVisitors(t *testing.T) {
 			t.Error("a union is not what was divided")
 		}
 		t.Logf("seed %d: at most %.2f %% off at %d sizes up to 1,000,000, 0 up to %d", seed, 100*worst, checked, columns.ExactVisitors)
+	}
+}
+
+// TestManyVisitors has days of 3,000 visitors each, in weeks in which they are
+// the same each day or never: the ones are counted exactly, the others estimated.
+func TestManyVisitors(t *testing.T) {
+	kept := shelf{}
+	roller := columns.Roller{Keeper: kept}
+	monday := start.Truncate(24*time.Hour).AddDate(0, 0, -6)
+	rows := &columns.Rows{}
+	for day := range 28 {
+		for i := range 3000 {
+			at := monday.Add(time.Duration(day)*24*time.Hour + time.Duration(i)*20*time.Second)
+			visitor := uint64(i + 1)
+			if day/7%2 == 1 {
+				visitor += uint64(day) << 20
+			}
+			rows.Add(&click.Event{ID: click.NewID(at, uint64(i)), Link: 1, Kind: click.Kind(1 + i%2), Visitor: visitor}, [columns.TextCount]columns.Text{})
+		}
+	}
+	if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	for kinds, share := range map[click.KindSet]int64{click.Humans: 2, click.Bots: 2, click.AllKind: 1} {
+		q := click.Query{From: monday, To: monday.AddDate(0, 0, 28), Kinds: kinds, Interval: click.Weekly}
+		counter := columns.NewCounter(q, nil)
+		first, end, _, _ := counter.Aligned()
+		if err := counter.AddRollups(kept, true, first, end); err != nil {
+			t.Fatal(err)
+		}
+		report, err := counter.Report(func([]columns.Text) (map[columns.Text]string, error) { return nil, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range report.Series {
+			want := 3000 / share
+			if i%2 == 1 {
+				want *= 7
+			}
+			if got := b.UniqueVisitors; got != want && (want <= columns.ExactVisitors || max(got-want, want-got)*50 > want) {
+				t.Errorf("%s, week %d: %d visitors, want %d", kinds, i, got, want)
+			}
+		}
+		want := (3000 + 14*3000) / share
+		if got := report.UniqueVisitors; max(got-want, want-got)*50 > want {
+			t.Errorf("%s: %d visitors, want %d", kinds, got, want)
+		}
 	}
 }

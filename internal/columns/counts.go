@@ -343,12 +343,52 @@ func mergeSlots(a, b []slotClicks) []slotClicks {
 // Append appends what Merge reads: the length of the counts and they, the
 // visitors, and of each slot the distance from the one before and the clicks.
 func (t *Total) Append(dst []byte) []byte {
-	counts := t.Counts.Append(nil)
-	dst = binary.AppendUvarint(append(dst, rollupVersion), uint64(len(counts)))
-	dst = append(dst, counts...)
+	return t.appendSlots(t.AppendVisitors(t.appendCounts(dst)))
+}
+
+// AppendDay appends the same with three numbers for the visitors: people, all
+// others, and both together.
+func (t *Total) AppendDay(dst []byte) []byte {
+	dst = t.appendCounts(dst)
+	var both Visitors
+	for g := range t.Visitors {
+		dst = binary.AppendUvarint(dst, uint64(t.Visitors[g].Count()))
+		both.Merge(&t.Visitors[g])
+	}
+	return t.appendSlots(binary.AppendUvarint(dst, uint64(both.Count())))
+}
+
+// AppendVisitors appends the visitors.
+func (t *Total) AppendVisitors(dst []byte) []byte {
 	for g := range t.Visitors {
 		dst = t.Visitors[g].Append(dst)
 	}
+	return dst
+}
+
+// AppendSketches appends the visitors, estimated where they take less room so,
+// unless that is nowhere.
+func (t *Total) AppendSketches(dst []byte) []byte {
+	if !t.Visitors[0].many() && !t.Visitors[1].many() {
+		return dst
+	}
+	for g := range t.Visitors {
+		v := t.Visitors[g]
+		if v.registers == nil && v.many() {
+			v.estimate()
+		}
+		dst = v.Append(dst)
+	}
+	return dst
+}
+
+func (t *Total) appendCounts(dst []byte) []byte {
+	counts := t.Counts.Append(nil)
+	dst = binary.AppendUvarint(append(dst, rollupVersion), uint64(len(counts)))
+	return append(dst, counts...)
+}
+
+func (t *Total) appendSlots(dst []byte) []byte {
 	before := int64(0)
 	for _, s := range t.slots {
 		dst = binary.AppendUvarint(dst, uint64(s.number-before))

@@ -80,6 +80,17 @@ func NewFilter(q *click.Query, names Names) *Filter {
 // their time and kind.
 func (f *Filter) Plain() bool { return len(f.texts) == 0 }
 
+// groupsAsked is 0 where people are asked for, 1 for others, 2 for both.
+func (f *Filter) groupsAsked() int {
+	switch f.groups {
+	case [2]bool{true, false}:
+		return 0
+	case [2]bool{false, true}:
+		return 1
+	}
+	return 2
+}
+
 // Select appends to dst the numbers of the clicks of a chunk, from one up to,
 // but without, another, that the query asks for and that have an ID from first
 // up to, but without, end.

@@ -160,7 +160,16 @@ func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
 	if total.AddSlots(slots); total.Clicks() < BusyDay {
 		return nil
 	}
-	return u.PutRollup(s, Days, day, total.Append(nil))
+	if err := u.PutRollup(s, Days, day, total.AppendDay(nil)); err != nil {
+		return err
+	}
+	if err := u.PutRollup(s, DayVisitors, day, total.AppendVisitors(nil)); err != nil {
+		return err
+	}
+	if sketches := total.AppendSketches(nil); len(sketches) > 0 {
+		return u.PutRollup(s, DaySketches, day, sketches)
+	}
+	return nil
 }
 
 // merge adds slots to those that are kept, and gives all of them.

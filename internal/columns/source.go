@@ -13,8 +13,10 @@ type Grain int
 const (
 	SlotCounts   Grain = iota // Slots.AppendCounts
 	SlotVisitors              // Slots.AppendVisitors
-	Days                      // Total of a day with at least BusyDay clicks
-	Months                    // Total
+	Days                      // Total.AppendDay, of a day with at least BusyDay clicks
+	Months                    // Total.Append
+	DayVisitors               // Total.AppendVisitors, of the same days
+	DaySketches               // Total.AppendSketches, of those with more visitors than fewVisitors
 )
 
 // BusyDay is from how many clicks on a day has a Total of its own.
@@ -73,6 +75,12 @@ func (c *Counter) AddRollups(from Source, totals bool, first, end int64) error {
 		if err := p.days(); err != nil {
 			return err
 		}
+		if err := p.sketches(); err != nil {
+			return err
+		}
+		if err := p.sets(); err != nil {
+			return err
+		}
 	}
 	if err := p.slots(SlotCounts, needCounts, p.slotCounts); err != nil {
 		return err
@@ -127,18 +135,129 @@ func (p *plan) months() error {
 }
 
 func (p *plan) days() error {
-	return p.each(needCounts|needVisitors|needBucket, func(first, last int64) error {
+	return p.each(needCounts|needBucket, func(first, last int64) error {
 		return p.from.Rollups(Days, first, last, func(day int64, data []byte) error {
-			at := &p.needs[day-p.day]
-			met := *at
 			if !p.whole(day, day) {
+				return nil
+			}
+			return p.oneDay(data, day)
+		})
+	})
+}
+
+// oneDay counts what Total.AppendDay wrote.
+func (p *plan) oneDay(data []byte, day int64) error {
+	c, r, needs := p.c, &reader{b: data}, &p.needs[day-p.day]
+	counts := openTotal(r)
+	wanted := *needs&needCounts != 0
+	if wanted {
+		c.addCounts(&counts, true)
+	}
+	var visitors [3]int64
+	for i := range visitors {
+		visitors[i] = int64(r.number(mostCount))
+	}
+	if *needs&needBucket != 0 && p.oneBucket(day, day) && p.wholeBucket(day, day) {
+		// If nobody else comes into this bucket, its number is enough.
+		if v := c.bucket(day * slotsPerDay); v.empty() {
+			v.closed = visitors[c.filter.groupsAsked()]
+			*needs &^= needBucket
+		}
+	}
+	eachSlotClicks(r, func(s slotClicks) {
+		if wanted {
+			c.addSlot(s)
+		}
+	})
+	*needs &^= needCounts
+	if counts.bad {
+		return ErrDamaged
+	}
+	return r.err()
+}
+
+// sketches counts visitors where there are certainly so many that they are
+// estimated: the sketches of days that together are in the report, or in one
+// bucket, say so. Of all others sets knows.
+func (p *plan) sketches() error {
+	all := sketched{plan: p, need: needVisitors, into: &p.c.visitors}
+	bucket := sketched{plan: p, need: needBucket}
+	err := p.each(needVisitors|needBucket, func(first, last int64) error {
+		return p.from.Rollups(DaySketches, first, last, func(day int64, data []byte) error {
+			if !p.whole(day, day) {
+				return nil
+			}
+			r := &reader{b: data}
+			some := p.asked(r)
+			needs := p.needs[day-p.day]
+			if needs&needVisitors != 0 {
+				all.add(day, some)
+			}
+			if needs&needBucket != 0 && p.oneBucket(day, day) {
+				if v := p.c.bucket(day * slotsPerDay); v != bucket.into {
+					bucket.settle()
+					bucket.into = v
+				}
+				bucket.add(day, some)
+			}
+			return r.err()
+		})
+	})
+	all.settle()
+	bucket.settle()
+	return err
+}
+
+// sketched are the visitors of some days, by their sketches.
+type sketched struct {
+	*plan
+	need     need
+	into     *Visitors
+	days     []int64
+	visitors Visitors
+}
+
+func (s *sketched) add(day int64, some [][]byte) {
+	s.days = append(s.days, day)
+	for _, b := range some {
+		s.visitors.merge(&reader{b: b})
+	}
+}
+
+// settle counts the visitors if there are certainly more than ExactVisitors,
+// and begins anew.
+func (s *sketched) settle() {
+	// Off by as much is an estimate once in 10¹⁷ times.
+	const sure = ExactVisitors + ExactVisitors/20
+	if s.visitors.registers == nil {
+		s.visitors, s.days = Visitors{}, s.days[:0]
+		return
+	}
+	if s.visitors.Count() > sure {
+		s.into.Merge(&s.visitors)
+		for _, day := range s.days {
+			s.needs[day-s.day] &^= s.need
+		}
+	}
+	clear(s.visitors.registers)
+	s.days = s.days[:0]
+}
+
+func (p *plan) sets() error {
+	return p.each(needVisitors|needBucket, func(first, last int64) error {
+		return p.from.Rollups(DayVisitors, first, last, func(day int64, data []byte) error {
+			needs := &p.needs[day-p.day]
+			met := *needs & (needVisitors | needBucket)
+			if met == 0 || !p.whole(day, day) {
 				return nil
 			}
 			if !p.oneBucket(day, day) {
 				met &^= needBucket
 			}
-			*at &^= met
-			return p.total(data, day, day, met)
+			*needs &^= met
+			r := &reader{b: data}
+			p.visitors(r, day, day, met)
+			return r.err()
 		})
 	})
 }
@@ -171,15 +290,9 @@ func (p *plan) slots(g Grain, needs need, each func(needs need, number int64, r 
 
 func (p *plan) has(slot int64) bool { return slot >= p.first && slot < p.end }
 
-// visitors counts the visitors of a Total from one day to another.
+// visitors counts the visitors that Total.AppendVisitors wrote, from one day to another.
 func (p *plan) visitors(r *reader, day, last int64, needs need) {
-	c := p.c
-	var some [][]byte
-	for g := range c.filter.groups {
-		if b := takeVisitors(r); c.filter.groups[g] && !none(b) {
-			some = append(some, b)
-		}
-	}
+	c, some := p.c, p.asked(r)
 	if needs&needVisitors != 0 {
 		for _, b := range some {
 			c.visitors.merge(&reader{b: b})
@@ -199,6 +312,17 @@ func (p *plan) visitors(r *reader, day, last int64, needs need) {
 	}
 }
 
+// asked reads the visitors of people and of others, and gives those that are
+// asked for.
+func (p *plan) asked(r *reader) (some [][]byte) {
+	for _, is := range p.c.filter.groups {
+		if b := takeVisitors(r); is && !none(b) {
+			some = append(some, b)
+		}
+	}
+	return some
+}
+
 // wholeBucket reports whether no other days are in the bucket of these.
 func (p *plan) wholeBucket(day, last int64) bool {
 	key := p.c.key(day * slotsPerDay)
@@ -206,7 +330,7 @@ func (p *plan) wholeBucket(day, last int64) bool {
 	return (!p.has(before) || p.c.key(before) != key) && (!p.has(after) || p.c.key(after) != key)
 }
 
-// total counts a Total from one day to another.
+// total counts what Total.Append wrote, from one day to another.
 func (p *plan) total(data []byte, day, last int64, needs need) error {
 	if needs == 0 {
 		return nil

@@ -81,6 +81,11 @@ func (v *Visitors) Merge(o *Visitors) {
 	}
 }
 
+// fewVisitors are up to how many take less room as hashes than as registers.
+const fewVisitors = registers / 2 / 8
+
+func (v *Visitors) many() bool { return v.registers != nil || v.set.n > fewVisitors }
+
 func (v *Visitors) empty() bool { return v.registers == nil && v.set.n == 0 && v.closed == 0 }
 
 // countOf gives the number of what takeVisitors gave, and uses v for it.

@@ -21,7 +21,7 @@ type Rebuilt struct {
 
 const (
 	copyRollups   = `CREATE TABLE rollups_before AS SELECT * FROM rollups`
-	dropRollups   = `DELETE FROM rollups WHERE grain < 3 AND period >= ?1 OR grain = 3 AND period >= ?2`
+	dropRollups   = `DELETE FROM rollups WHERE grain <> 3 AND period >= ?1 OR grain = 3 AND period >= ?2`
 	clearTotals   = `UPDATE totals SET humans = 0, clicks = 0`
 	selectCounted = `SELECT ` + partColumns + ` FROM parts WHERE rolled = 1 ORDER BY id`
 	selectDivided = `SELECT DISTINCT kind, subject FROM rollups WHERE grain = 0 AND period BETWEEN ?1 AND ?2

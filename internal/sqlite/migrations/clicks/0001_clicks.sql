@@ -27,7 +27,7 @@ CREATE TABLE chunks (
 CREATE TABLE rollups (
     kind    INTEGER NOT NULL, -- 0 everybody, 1 owner, 2 link
     subject INTEGER NOT NULL,
-    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months
+    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months, 4 visitors of days, 5 their sketches
     period  INTEGER NOT NULL, -- day or month since 1970
     data    BLOB    NOT NULL,
     PRIMARY KEY (kind, subject, grain, period)
