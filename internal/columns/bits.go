@@ -80,7 +80,7 @@ func (p packed) places(dst []uint16, from, to int) []uint16 {
 		return dst
 	}
 	// A word has four of them, whichever bit of its first byte they begin at.
-	const _ = uint(64 - 7 - 4*placeBits)
+	const _ = uint(64 - 7 - 4*sheetBits)
 	width, mask := p.width, uint16(1)<<p.width-1
 	bit, out := from*width, dst
 	for len(out) >= 4 {

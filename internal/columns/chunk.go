@@ -71,27 +71,6 @@ func (e *Encoder) Append(dst []byte, r *Rows, rows []int32) []byte {
 	return append(dst, make([]byte, padding)...)
 }
 
-func appendRuns(dst []byte, n int, at func(i int) link.ID) []byte {
-	runs := 0
-	for i := range n {
-		if i == 0 || at(i) != at(i-1) {
-			runs++
-		}
-	}
-	dst = binary.AppendUvarint(dst, uint64(runs))
-	before := link.ID(0)
-	for i := 0; i < n; {
-		id, from := at(i), i
-		for i < n && at(i) == id {
-			i++
-		}
-		dst = binary.AppendUvarint(dst, uint64(id)-uint64(before))
-		dst = binary.AppendUvarint(dst, uint64(i-from))
-		before = id
-	}
-	return dst
-}
-
 func appendAbove(dst []byte, n int, at func(i int) uint64) []byte {
 	var least, most uint64
 	for i := range n {
@@ -199,21 +178,6 @@ type Chunk struct {
 	columns  [columnCount]coded // from ownerColumn on
 }
 
-// above are numbers above their least.
-type above struct {
-	least uint64
-	packed
-}
-
-func (a *above) at(i int) uint64 { return a.least + a.packed.at(i) }
-
-// coded is a column with a dictionary, which has room for every place that the
-// packed numbers can name.
-type coded struct {
-	values []uint64
-	packed
-}
-
 // Open reads the outline of a chunk, which keeps b.
 func (c *Chunk) Open(b []byte) error {
 	c.rows, c.opened, c.damaged = 0, [columnCount]bool{}, false
@@ -254,35 +218,16 @@ func (c *Chunk) begin(column int) (r reader, ok bool) {
 
 // runs reads the links.
 func (c *Chunk) runs() {
-	r, ok := c.begin(linkColumn)
-	if !ok {
-		return
+	if r, ok := c.begin(linkColumn); ok {
+		c.links, c.starts, ok = readRuns(r, c.rows, ChunkRows, c.links, c.starts)
+		c.damaged = !ok || c.damaged
 	}
-	c.links, c.starts = c.links[:0], c.starts[:0]
-	start, id, sorted := 0, uint64(0), true
-	for range r.number(ChunkRows) {
-		id += r.uvarint()
-		n := r.number(ChunkRows)
-		sorted = sorted && n > 0 && (start == 0 || link.ID(id) > c.links[len(c.links)-1])
-		c.links, c.starts = append(c.links, link.ID(id)), append(c.starts, start)
-		start += n
-	}
-	if r.err() != nil || start != c.rows || !sorted {
-		c.damaged = true
-		c.links, c.starts = append(c.links[:0], 0), append(c.starts[:0], 0)
-	}
-	c.starts = append(c.starts, c.rows)
 }
 
 // number gives a column of packed numbers.
 func (c *Chunk) number(column int, a *above) *above {
 	if r, ok := c.begin(column); ok {
-		a.least = r.uvarint()
-		a.packed = c.packed(column, &r)
-		if r.err() != nil {
-			c.damaged = true
-			*a = above{}
-		}
+		c.damaged = !a.open(c.raw[column], r, c.rows) || c.damaged
 	}
 	return a
 }
@@ -290,45 +235,11 @@ func (c *Chunk) number(column int, a *above) *above {
 func (c *Chunk) id() *above      { return c.number(idColumn, &c.ids) }
 func (c *Chunk) visitor() *above { return c.number(visitorColumn, &c.visitors) }
 
-// packed reads the packed numbers that end a column.
-func (c *Chunk) packed(column int, r *reader) packed {
-	width := r.take(1)
-	if r.bad {
-		return packed{}
-	}
-	w := int(width[0])
-	if w > widest && w != 64 {
-		r.fail()
-		return packed{}
-	}
-	from := len(c.raw[column]) - padding - len(r.b)
-	r.take(packedLen(w, c.rows))
-	return packed{b: c.raw[column][from:], width: w}
-}
-
 // column gives a column with a dictionary.
 func (c *Chunk) column(i int) *coded {
 	column := &c.columns[i]
-	r, ok := c.begin(i)
-	if !ok {
-		return column
-	}
-	column.values = column.values[:0]
-	v := uint64(0)
-	for range r.number(ChunkRows) {
-		v += r.uvarint()
-		column.values = append(column.values, v)
-	}
-	column.packed = c.packed(i, &r)
-	if column.width > placeBits || len(column.values) > 1<<min(column.width, placeBits) {
-		r.fail()
-	}
-	if r.err() != nil {
-		c.damaged = true
-		column.values, column.packed = column.values[:0], packed{}
-	}
-	for len(column.values) < 1<<column.width {
-		column.values = append(column.values, 0)
+	if r, ok := c.begin(i); ok {
+		c.damaged = !column.open(c.raw[i], r, c.rows, placeBits) || c.damaged
 	}
 	return column
 }

@@ -157,18 +157,31 @@ func (r *Rows) Grow(n int) {
 
 // Order gives the numbers of all rows, sorted by link and ID, which is the
 // order of chunks.
-func (r *Rows) Order() []int32 { return order(r.Links, r.IDs) }
+func (r *Rows) Order() []int32 { return order(r.Links, r.IDs, nil) }
 
-// order gives the numbers of rows, sorted by a column, then by ID.
-func order[T ~int64](column []T, ids []click.ID) []int32 {
+// ByOwner gives the numbers of some rows, sorted by owner and ID, which is the
+// order of sheets.
+func (r *Rows) ByOwner(some []int32) []int32 { return order(r.Owners, r.IDs, some) }
+
+// order gives the numbers of some rows, nil for all, sorted by a column, then
+// by ID.
+func order[T ~int64](column []T, ids []click.ID, some []int32) []int32 {
 	type key struct {
 		value T
 		id    click.ID
 		row   int32
 	}
-	keys := make([]key, len(ids))
+	n := len(ids)
+	if some != nil {
+		n = len(some)
+	}
+	keys := make([]key, n)
 	for i := range keys {
-		keys[i] = key{column[i], ids[i], int32(i)}
+		row := int32(i)
+		if some != nil {
+			row = some[i]
+		}
+		keys[i] = key{column[row], ids[row], row}
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		if a.value != b.value {

@@ -3,6 +3,7 @@ package columns
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"kurz/internal/click"
@@ -16,17 +17,19 @@ type Counter struct {
 	line   *click.Timeline
 
 	bots     int64
-	last     int64
-	slots    counter // clicks by slot
+	last     *atomic.Int64 // when the last click was that others may have counted, too; in milliseconds since 1970
+	slots    counter       // clicks by slot
 	texts    [dimensions]counter
-	visitors Visitors
+	visitors Visitors // but for those that are in buckets alone
+	gathered bool
 	buckets  map[int64]*Visitors // by what Timeline.Add gives
 	bySlot   [][]*Visitors       // the same by slot, a page at a time
 
 	scratch  Visitors
 	selected []int32
 	places   []uint16
-	counts   [ChunkRows]uint32
+	counts   [SheetRows]uint32
+	sheet    sheetScratch
 }
 
 // NewCounter begins a report. names holds those of NamesIn that the store knows.
@@ -34,9 +37,55 @@ func NewCounter(q click.Query, names Names) *Counter {
 	if q.Zone == nil {
 		q.Zone = time.UTC
 	}
-	c := &Counter{q: q, names: names, line: click.NewTimeline(q), buckets: map[int64]*Visitors{}}
+	c := &Counter{q: q, names: names, line: click.NewTimeline(q), last: &atomic.Int64{}, buckets: map[int64]*Visitors{}}
 	c.filter = NewFilter(&c.q, names)
 	return c
+}
+
+// Fork gives a Counter for another goroutine, which is to be joined.
+func (c *Counter) Fork() *Counter {
+	o := NewCounter(c.q, c.names)
+	o.last = c.last
+	return o
+}
+
+// Join counts what another counted of chunks and sheets, which is then of no
+// use any more.
+func (c *Counter) Join(o *Counter) {
+	c.bots += o.bots
+	for _, s := range o.slots.take() {
+		c.slots.add(s.text, s.n)
+	}
+	for d := range c.texts {
+		for _, v := range o.texts[d].take() {
+			c.texts[d].add(v.text, v.n)
+		}
+	}
+	for key, v := range o.buckets {
+		if mine := c.buckets[key]; mine != nil {
+			mine.Merge(v)
+		} else {
+			c.buckets[key] = v
+		}
+	}
+}
+
+// gather counts visitors that are in buckets alone.
+func (c *Counter) gather() {
+	c.gathered = true
+	for _, v := range c.buckets {
+		c.visitors.Merge(v)
+	}
+}
+
+// saw notes when a click was.
+func (c *Counter) saw(ms int64) {
+	for {
+		last := c.last.Load()
+		if ms <= last || c.last.CompareAndSwap(last, ms) {
+			return
+		}
+	}
 }
 
 // Plain reports whether rollups can answer.
@@ -80,7 +129,7 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 		return
 	}
 	classes, ids, visitors := chunk.column(classColumn), chunk.id(), chunk.visitor()
-	selected := c.selected[:0]
+	selected, last := c.selected[:0], int64(0)
 	for _, row := range c.selected {
 		i := int(row)
 		group := Class(classes.values[classes.at(i)]).people()
@@ -90,24 +139,25 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 		}
 		selected = append(selected, row)
 		ms := millis(click.ID(ids.at(i)))
-		c.last = max(c.last, ms)
+		last = max(last, ms)
 		slot := SlotOf(ms)
 		c.slots.add(Text(slot), 1)
 		if visitor := visitors.at(i); visitor != 0 {
-			c.visitors.Add(visitor)
 			c.bucket(slot).Add(visitor)
 		}
 	}
 	if c.selected = selected; len(selected) == 0 {
 		return
 	}
+	c.saw(last)
 	for d, column := range columnOf {
-		c.countColumn(&c.texts[d], chunk.column(textColumns+column), column < 0, from, to)
+		c.countColumn(&c.texts[d], chunk.column(textColumns+column), column < 0, from, to, 1)
 	}
 }
 
-// countColumn counts the selected clicks by a column.
-func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, to int) {
+// countColumn counts the selected clicks, of those from one up to, but without,
+// another, by a column: each so many times.
+func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, to int, times int64) {
 	text := func(value uint64) Text {
 		if class {
 			return Text(Class(value).Trigger())
@@ -116,27 +166,27 @@ func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, t
 	}
 	switch n := len(c.selected); {
 	case column.width == 0:
-		texts.add(text(column.values[0]), int64(n))
+		texts.add(text(column.values[0]), times*int64(n))
 		return
 	case n < (to-from)/8:
 		for _, i := range c.selected {
-			texts.add(text(column.values[column.at(int(i))]), 1)
+			texts.add(text(column.values[column.at(int(i))]), times)
 		}
 		return
 	case n == to-from:
 		c.places = column.places(c.places, from, to)
 		for _, place := range c.places {
-			c.counts[place&(ChunkRows-1)]++
+			c.counts[place&(SheetRows-1)]++
 		}
 	default:
 		c.places = column.places(c.places, from, to)
 		for _, i := range c.selected {
-			c.counts[c.places[int(i)-from]&(ChunkRows-1)]++
+			c.counts[c.places[int(i)-from]&(SheetRows-1)]++
 		}
 	}
 	for place, value := range column.values {
 		if n := c.counts[place]; n > 0 {
-			texts.add(text(value), int64(n))
+			texts.add(text(value), times*int64(n))
 			c.counts[place] = 0
 		}
 	}
@@ -145,13 +195,16 @@ func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, t
 // Report gives what was counted. textOf gives the texts with these numbers;
 // those that are missing are unknown.
 func (c *Counter) Report(textOf func([]Text) (map[Text]string, error)) (click.Report, error) {
+	if !c.gathered {
+		c.gather()
+	}
 	r := click.Report{
 		From: c.q.From, To: c.q.To, Zone: c.q.Zone, Interval: c.q.Interval,
 		UniqueVisitors: c.visitors.Count(), BotClicks: c.bots,
 		Top: make(map[click.Dimension][]click.Count, dimensions),
 	}
-	if c.last > 0 {
-		r.LastClickedAt = time.UnixMilli(c.last).UTC()
+	if last := c.last.Load(); last > 0 {
+		r.LastClickedAt = time.UnixMilli(last).UTC()
 	}
 	for _, s := range c.slots.take() {
 		r.TotalClicks += s.n

@@ -45,7 +45,7 @@ func (c *counter) addLarge(t Text, n int64) {
 	c.large[t] += n
 }
 
-// take gives what was counted, sorted by number, and begins anew.
+// take gives what was counted and is not 0, sorted by number, and begins anew.
 func (c *counter) take() []count {
 	if len(c.touched) == 0 {
 		return nil
@@ -55,13 +55,15 @@ func (c *counter) take() []count {
 	for _, t := range c.touched {
 		if page := t >> pageBits; page < mostPages {
 			at := &c.pages[page][t&(1<<pageBits-1)]
-			list = append(list, count{t, *at})
+			if *at != 0 {
+				list = append(list, count{t, *at})
+			}
 			*at = 0
-		} else {
-			list = append(list, count{t, c.large[t]})
+		} else if n := c.large[t]; n != 0 {
+			list = append(list, count{t, n})
+			delete(c.large, t)
 		}
 	}
-	clear(c.large)
 	c.touched = c.touched[:0]
 	return list
 }

@@ -2,6 +2,7 @@ package columns
 
 import (
 	"cmp"
+	"slices"
 
 	"kurz/internal/click"
 )
@@ -21,9 +22,18 @@ type Filter struct {
 
 // textFilter is a click.Filter whose values are numbers.
 type textFilter struct {
-	column int // of Chunk.columns
-	not    bool
-	has    map[uint64]bool
+	column    int // of Chunk.columns
+	dimension int // of click.Dimensions
+	not       bool
+	has       map[uint64]bool
+}
+
+// key gives what has knows a text of Counts by.
+func (t *textFilter) key(text Text) uint64 {
+	if t.column == classColumn {
+		return uint64(NewClass(0, click.Trigger(text)))
+	}
+	return uint64(text)
 }
 
 // Names are the texts that a query names, by what they are called.
@@ -51,7 +61,7 @@ func NewFilter(q *click.Query, names Names) *Filter {
 	f := &Filter{q: q, owner: q.Owner != 0}
 	f.groups = [2]bool{q.Kinds.Has(click.Human), q.Kinds.Has(click.Bot)}
 	for _, filter := range q.Filters {
-		t := textFilter{not: filter.Not, has: map[uint64]bool{}, column: classColumn}
+		t := textFilter{not: filter.Not, has: map[uint64]bool{}, column: classColumn, dimension: slices.Index(click.Dimensions[:], filter.Dimension)}
 		if column, ok := textOf[filter.Dimension]; ok {
 			t.column = textColumns + column
 		}

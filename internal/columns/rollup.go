@@ -48,10 +48,10 @@ type Roller struct {
 // Add adds clicks, in the order of Rows.Order, to the rollups of everybody, of
 // every owner, and of those links that rolled says yes to.
 func (u *Roller) Add(r *Rows, byLink []int32, rolled func(link.ID) bool) error {
-	if err := u.AddSubject(r, order(r.IDs, r.IDs), Subject{}); err != nil {
+	if err := u.AddSubject(r, order(r.IDs, r.IDs, nil), Subject{}); err != nil {
 		return err
 	}
-	err := runs(order(r.Owners, r.IDs), func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
+	err := runs(order(r.Owners, r.IDs, nil), func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
 		if owner == 0 {
 			return nil // nobody's
 		}
@@ -232,7 +232,7 @@ func (u *Roller) days(r *Rows, rows []int32, fn func(day int64, slots *Slots) er
 						u.rows = append(u.rows, i)
 					}
 				}
-				u.group(r, u.rows, &s.counts[g])
+				s.counts[g].count(r, u.rows, &u.texts)
 				s.visitors[g] = visitorsOf(r, u.rows)
 			}
 			return nil
@@ -244,22 +244,24 @@ func (u *Roller) days(r *Rows, rows []int32, fn func(day int64, slots *Slots) er
 	})
 }
 
-// group counts rows, sorted by ID, into an empty group.
-func (u *Roller) group(r *Rows, rows []int32, g *Group) {
+// count counts rows into an empty group; texts is empty before and after.
+func (g *Group) count(r *Rows, rows []int32, texts *counter) {
 	if len(rows) == 0 {
 		return
 	}
 	g.Clicks = int64(len(rows))
-	g.Last = millis(r.IDs[rows[len(rows)-1]])
+	for _, i := range rows {
+		g.Last = max(g.Last, millis(r.IDs[i]))
+	}
 	for d, column := range columnOf {
 		for _, i := range rows {
 			text := Text(r.Classes[i].Trigger())
 			if column >= 0 {
 				text = r.Texts[column][i]
 			}
-			u.texts.add(text, 1)
+			texts.add(text, 1)
 		}
-		g.values[d] = u.texts.take()
+		g.values[d] = texts.take()
 	}
 }
 

@@ -56,6 +56,7 @@ const (
 // is false the subject has neither days nor months. It comes once, after all
 // chunks.
 func (c *Counter) AddRollups(from Source, totals bool, first, end int64) error {
+	c.gather()
 	low, high, ok, err := from.Days()
 	if err != nil || !ok {
 		return err
@@ -389,7 +390,7 @@ func (c *Counter) addCounts(r *reader, wanted bool) (s slotClicks) {
 			c.bots += clicks
 		}
 		if wanted && c.filter.groups[g] {
-			c.last = max(c.last, last)
+			c.saw(last)
 		}
 	}, func(g, d int, v count) {
 		if wanted && c.filter.groups[g] {

@@ -39,6 +39,19 @@ func (v *Visitors) Add(hash uint64) {
 	}
 }
 
+// addAll counts visitors, as Add does.
+func (v *Visitors) addAll(hashes []uint64) {
+	for len(hashes) > 0 && v.registers == nil {
+		v.Add(hashes[0])
+		hashes = hashes[1:]
+	}
+	for _, hash := range hashes {
+		if hash != 0 {
+			v.register(hash)
+		}
+	}
+}
+
 // estimate turns the set into registers.
 func (v *Visitors) estimate() {
 	v.registers = make([]uint8, registers)

@@ -70,6 +70,12 @@ func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) (since time
 			spans = e.spans(r.first, r.end)
 		}
 		for _, span := range spans {
+			if p.rolled && q.Link == 0 {
+				if err := r.sheets.count(counter, p, span[0], span[1]); err != nil {
+					return since, err
+				}
+				continue
+			}
 			err := r.read(p, span[0], span[1], func(chunk *columns.Chunk, from, to int) {
 				counter.AddChunk(chunk, from, to, span[0], span[1])
 			})
@@ -248,12 +254,16 @@ type reader struct {
 	first, end click.ID
 	parts      []*part // those that end last first
 	chunks     *chunks
+	sheets     *sheets
 }
 
 func newReader(c *sqlite.Conn, q *click.Query) (r *reader, err error) {
 	r = &reader{link: q.Link}
 	r.first, r.end = columns.Span(q)
 	if r.parts, err = listParts(c, selectParts, int64(r.first), int64(r.end)); err != nil {
+		return nil, err
+	}
+	if r.sheets, err = newSheets(c); err != nil {
 		return nil, err
 	}
 	r.chunks, err = newChunks(c)

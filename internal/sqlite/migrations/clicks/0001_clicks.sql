@@ -22,6 +22,13 @@ CREATE TABLE chunks (
     data BLOB    NOT NULL
 ) STRICT;
 
+-- The clicks of a rolled part a second time, by column, for reports of many
+-- links. An id is the part's, the column's in 5 bits and the block's in 13.
+CREATE TABLE sheets (
+    id   INTEGER NOT NULL PRIMARY KEY,
+    data BLOB    NOT NULL
+) STRICT;
+
 -- What is counted in advance, of the clicks in rolled parts and of those that
 -- were in them.
 CREATE TABLE rollups (

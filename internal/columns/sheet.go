@@ -1,0 +1,223 @@
+package columns
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"kurz/internal/account"
+	"kurz/internal/click"
+)
+
+// SheetRows is the most clicks of a block of a sheet.
+const SheetRows = 1 << sheetBits
+
+// sheetBits are enough for every place in a block's dictionary.
+const sheetBits = 14
+
+// A sheet has clicks a second time, for reports of everybody or of an owner: by
+// owner and ID, in blocks of SheetRows, of which each column is kept apart, so
+// that a report reads only those that it asks about. It has what reports count,
+// but neither IDs nor links. A column of a block is the version and what
+// dictionary.append or appendAbove gives; the owners are runs.
+const sheetVersion = 1
+
+// The columns of a sheet.
+const (
+	sheetOwners = iota
+	sheetSlots
+	sheetMillis // within the slot
+	sheetVisitors
+	sheetClass
+	sheetTexts   // those that are dimensions, which come first
+	SheetColumns = sheetTexts + Referrer
+	// SheetTotal is no column, but the Total of the whole sheet.
+	SheetTotal = SheetColumns
+)
+
+// Blocks gives how many blocks a sheet has.
+func Blocks(clicks int) int { return (clicks + SheetRows - 1) / SheetRows }
+
+// AppendSheet calls put with everything that is to be kept of a sheet of rows,
+// which are in the order of Rows.ByOwner. data is valid until put returns.
+func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int, data []byte)) {
+	var total Total
+	total.addRows(r, rows)
+	put(SheetTotal, 0, total.AppendDay(nil))
+	block := 0
+	for some := range slices.Chunk(rows, SheetRows) {
+		for column := range SheetColumns {
+			b := append(e.b[:0], sheetVersion)
+			b = e.sheetColumn(b, column, r, some)
+			e.b = append(b, make([]byte, padding)...)
+			put(column, block, e.b)
+		}
+		block++
+	}
+}
+
+func (e *Encoder) sheetColumn(b []byte, column int, r *Rows, rows []int32) []byte {
+	n := len(rows)
+	ms := func(i int) uint64 { return uint64(millis(r.IDs[rows[i]])) }
+	switch column {
+	case sheetOwners:
+		return appendRuns(b, n, func(i int) account.ID { return r.Owners[rows[i]] })
+	case sheetSlots:
+		return appendAbove(b, n, func(i int) uint64 { return ms(i) / SlotLength })
+	case sheetMillis:
+		return appendAbove(b, n, func(i int) uint64 { return ms(i) % SlotLength })
+	case sheetVisitors:
+		return appendAbove(b, n, func(i int) uint64 { return r.Visitors[rows[i]] })
+	case sheetClass:
+		return e.d.append(b, n, func(i int) uint64 { return uint64(r.Classes[rows[i]]) })
+	}
+	texts := r.Texts[column-sheetTexts]
+	return e.d.append(b, n, func(i int) uint64 { return uint64(texts[rows[i]]) })
+}
+
+// addRows counts rows, but for their visitors, into an empty Total.
+func (t *Total) addRows(r *Rows, rows []int32) {
+	var texts, slots counter
+	for g := range t.Counts {
+		var some []int32
+		for _, i := range rows {
+			if r.Classes[i].people() == g {
+				some = append(some, i)
+				slots.add(Text(SlotOf(millis(r.IDs[i]))), 1)
+			}
+		}
+		t.Counts[g].count(r, some, &texts)
+		list := slots.take()
+		found := make([]slotClicks, len(list))
+		for i, s := range list {
+			found[i].number, found[i].clicks[g] = int64(s.text), s.n
+		}
+		t.slots = mergeSlots(t.slots, found)
+	}
+}
+
+// Sheet gives access to a sheet, a block at a time, of which a column is read
+// when it is asked for. It is for one goroutine.
+type Sheet struct {
+	// Load reads what AppendSheet put, in the room of buf if that is enough.
+	Load func(column, block int, buf []byte) ([]byte, error)
+	// Clicks is how many there are; First and Last are the least and the
+	// greatest ID.
+	Clicks      int
+	First, Last click.ID
+
+	block, rows int
+	buffers     [SheetColumns][]byte
+	opened      [SheetColumns]bool
+	err         error
+
+	owners  []account.ID
+	starts  []int // of the owners' runs, and at last rows
+	numbers [sheetClass]above
+	columns [SheetColumns]coded
+	total   []byte
+}
+
+// open begins a block.
+func (s *Sheet) open(block int) {
+	s.block, s.rows = block, min(s.Clicks-block*SheetRows, SheetRows)
+	s.opened = [SheetColumns]bool{}
+}
+
+// begin gives a reader of a column that was not asked for before.
+func (s *Sheet) begin(column int) (raw []byte, r reader, ok bool) {
+	if s.opened[column] {
+		return nil, r, false
+	}
+	s.opened[column] = true
+	raw, err := s.Load(column, s.block, s.buffers[column])
+	if err != nil {
+		s.fail(err)
+		return nil, r, true
+	}
+	s.buffers[column] = raw
+	if len(raw) < 1+padding || raw[0] != sheetVersion {
+		return nil, r, true
+	}
+	return raw, reader{b: raw[1 : len(raw)-padding]}, true
+}
+
+func (s *Sheet) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+func (s *Sheet) number(column int) *above {
+	a := &s.numbers[column]
+	if raw, r, ok := s.begin(column); ok && !a.open(raw, r, s.rows) {
+		s.fail(ErrDamaged)
+	}
+	return a
+}
+
+func (s *Sheet) slotColumn() *above    { return s.number(sheetSlots) }
+func (s *Sheet) millisColumn() *above  { return s.number(sheetMillis) }
+func (s *Sheet) visitorColumn() *above { return s.number(sheetVisitors) }
+
+// slot gives the slot of a click.
+func (s *Sheet) slot(i int) int64 { return int64(min(s.slotColumn().at(i), mostSlot)) }
+
+func (s *Sheet) column(i int) *coded {
+	column := &s.columns[i]
+	if raw, r, ok := s.begin(i); ok && !column.open(raw, r, s.rows, sheetBits) {
+		s.fail(ErrDamaged)
+	}
+	return column
+}
+
+// find gives the clicks of an owner in the block.
+func (s *Sheet) find(owner account.ID) (from, to int) {
+	if _, r, ok := s.begin(sheetOwners); ok {
+		if s.owners, s.starts, ok = readRuns(r, s.rows, SheetRows, s.owners, s.starts); !ok {
+			s.fail(ErrDamaged)
+		}
+	}
+	if i, found := slices.BinarySearch(s.owners, owner); found {
+		return s.starts[i], s.starts[i+1]
+	}
+	return 0, 0
+}
+
+// readRuns reads what appendRuns wrote. Where that is damaged, all is one run
+// of 0.
+func readRuns[T ~int64](r reader, rows, most int, values []T, starts []int) ([]T, []int, bool) {
+	values, starts = values[:0], starts[:0]
+	start, v, whole := 0, uint64(0), true
+	for range r.number(most) {
+		v += r.uvarint()
+		n := r.number(most)
+		whole = whole && n > 0 && (start == 0 || T(v) > values[len(values)-1])
+		values, starts = append(values, T(v)), append(starts, start)
+		start += n
+	}
+	if whole = whole && r.err() == nil && start == rows; !whole {
+		values, starts = append(values[:0], 0), append(starts[:0], 0)
+	}
+	return values, append(starts, rows), whole
+}
+
+func appendRuns[T ~int64](dst []byte, n int, at func(i int) T) []byte {
+	runs := 0
+	for i := range n {
+		if i == 0 || at(i) != at(i-1) {
+			runs++
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(runs))
+	before := T(0)
+	for i := 0; i < n; {
+		v, from := at(i), i
+		for i < n && at(i) == v {
+			i++
+		}
+		dst = binary.AppendUvarint(dst, uint64(v)-uint64(before))
+		dst = binary.AppendUvarint(dst, uint64(i-from))
+		before = v
+	}
+	return dst
+}
