@@ -104,16 +104,24 @@ func (db *DB) read(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 // scan is read for what may take long: it is interrupted when ctx ends, and
 // all statements of fn see one snapshot.
 func (db *DB) scan(ctx context.Context, fn func(c *sqlite.Conn) error) error {
-	err := db.long.with(ctx, func(c *sqlite.Conn) (err error) {
-		c.SetInterrupt(ctx.Done())
-		defer c.SetInterrupt(nil)
-		defer sqlitex.Transaction(c)(&err)
-		return fn(c)
-	})
+	err := db.long.with(ctx, func(c *sqlite.Conn) error { return snapshot(ctx, c, fn) })
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
+}
+
+// help is scan where a connection is free; else it returns at once. The
+// snapshot is one of its own, and later than those that are there.
+func (db *DB) help(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.long.spare(func(c *sqlite.Conn) error { return snapshot(ctx, c, fn) })
+}
+
+func snapshot(ctx context.Context, c *sqlite.Conn, fn func(c *sqlite.Conn) error) (err error) {
+	c.SetInterrupt(ctx.Done())
+	defer c.SetInterrupt(nil)
+	defer sqlitex.Transaction(c)(&err)
+	return fn(c)
 }
 
 // write calls fn within a transaction that it may share with others', and

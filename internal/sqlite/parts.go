@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"slices"
 	"sort"
 
@@ -109,6 +110,7 @@ func newChunks(c *sqlite.Conn) (*chunks, error) {
 
 // open gives a chunk, which is valid until the next call.
 func (r *chunks) open(p *part, place int) (*columns.Chunk, error) {
+	runtime.Gosched() // redirects come first
 	r.row.BindInt64(1, p.id*chunksPerPart+int64(place))
 	found, err := r.row.Step()
 	if err != nil {
@@ -150,11 +152,7 @@ func (r *chunks) rows(c *sqlite.Conn, list []*part) (*columns.Rows, error) {
 	rows, clicks := &columns.Rows{}, int64(0)
 	for _, p := range list {
 		clicks += p.clicks
-		there := false
-		err := sqlitex.Execute(c, selectPartID, &sqlitex.ExecOptions{
-			Args:       []any{p.id},
-			ResultFunc: func(s *sqlite.Stmt) error { there = s.ColumnInt64(0) == 1; return nil },
-		})
+		there, err := isThere(c, p)
 		if err != nil {
 			return nil, err
 		}
@@ -173,6 +171,14 @@ func (r *chunks) rows(c *sqlite.Conn, list []*part) (*columns.Rows, error) {
 		}
 	}
 	return rows, nil
+}
+
+func isThere(c *sqlite.Conn, p *part) (there bool, err error) {
+	err = sqlitex.Execute(c, selectPartID, &sqlitex.ExecOptions{
+		Args:       []any{p.id},
+		ResultFunc: func(s *sqlite.Stmt) error { there = s.ColumnInt64(0) == 1; return nil },
+	})
+	return there, err
 }
 
 // packed is a part that is not stored yet.

@@ -40,6 +40,21 @@ func (p *pool) with(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 		}
 	}
 	defer func() { <-p.slots }()
+	return p.lend(fn)
+}
+
+// spare is with where a connection is free; else it returns at once.
+func (p *pool) spare(fn func(c *sqlite.Conn) error) error {
+	select {
+	case p.slots <- struct{}{}:
+	default:
+		return nil
+	}
+	defer func() { <-p.slots }()
+	return p.lend(fn)
+}
+
+func (p *pool) lend(fn func(c *sqlite.Conn) error) error {
 	c, err := p.take()
 	if err != nil {
 		return unavailable(err)

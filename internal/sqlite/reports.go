@@ -31,7 +31,7 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (report click.Report
 			return err
 		}
 		counter := columns.NewCounter(q, texts)
-		since, err := count(c, &q, counter)
+		since, err := s.count(ctx, c, &q, counter)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (s *Clicks) Report(ctx context.Context, q click.Query) (report click.Report
 
 // count counts what a query asks for: from rollups as far as they go, else from
 // single clicks. since is click.Report.Since.
-func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) (since time.Time, err error) {
+func (s *Clicks) count(ctx context.Context, c *sqlite.Conn, q *click.Query, counter *columns.Counter) (since time.Time, err error) {
 	r, err := newReader(c, q)
 	if err != nil {
 		return since, err
@@ -64,25 +64,18 @@ func count(c *sqlite.Conn, q *click.Query, counter *columns.Counter) (since time
 		since = gone
 	}
 	e := newEdges(counter, horizon)
+	work := &pieces{}
 	for _, p := range r.parts {
-		spans := [][2]click.ID{{r.first, r.end}}
-		if rolled && p.rolled {
-			spans = e.spans(r.first, r.end)
+		if !rolled || !p.rolled {
+			work.add(p, r.first, r.end)
+			continue
 		}
-		for _, span := range spans {
-			if p.rolled && q.Link == 0 {
-				if err := r.sheets.count(counter, p, span[0], span[1]); err != nil {
-					return since, err
-				}
-				continue
-			}
-			err := r.read(p, span[0], span[1], func(chunk *columns.Chunk, from, to int) {
-				counter.AddChunk(chunk, from, to, span[0], span[1])
-			})
-			if err != nil {
-				return since, err
-			}
+		for _, span := range e.spans(r.first, r.end) {
+			work.add(p, span[0], span[1])
 		}
+	}
+	if err := work.count(ctx, s.db, r, counter); err != nil {
+		return since, err
 	}
 	switch {
 	case rolled:
@@ -246,54 +239,4 @@ func (n *newest) events(names *names) ([]click.Event, error) {
 		events = append(events, e)
 	}
 	return events, nil
-}
-
-// reader reads the chunks that a query may ask for.
-type reader struct {
-	link       link.ID // 0: all
-	first, end click.ID
-	parts      []*part // those that end last first
-	chunks     *chunks
-	sheets     *sheets
-}
-
-func newReader(c *sqlite.Conn, q *click.Query) (r *reader, err error) {
-	r = &reader{link: q.Link}
-	r.first, r.end = columns.Span(q)
-	if r.parts, err = listParts(c, selectParts, int64(r.first), int64(r.end)); err != nil {
-		return nil, err
-	}
-	if r.sheets, err = newSheets(c); err != nil {
-		return nil, err
-	}
-	r.chunks, err = newChunks(c)
-	return r, err
-}
-
-// read calls each with the clicks of a part, unless none of them has an ID from
-// first up to, but without, end.
-func (r *reader) read(p *part, first, end click.ID, each func(c *columns.Chunk, from, to int)) error {
-	if !p.overlaps(first, end) || first >= end {
-		return nil
-	}
-	if r.link == 0 {
-		return r.chunks.each(p, func(c *columns.Chunk) error {
-			each(c, 0, c.Len())
-			return nil
-		})
-	}
-	from, to := p.chunksOf(r.link)
-	for place := from; place < to; place++ {
-		c, err := r.chunks.open(p, place)
-		if err != nil {
-			return err
-		}
-		if from, to := c.Find(r.link); from < to {
-			each(c, from, to)
-		}
-		if c.Err() != nil {
-			return errDamagedPart
-		}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"runtime"
 
 	"zombiezen.com/go/sqlite"
 
@@ -23,12 +24,8 @@ func newSheets(c *sqlite.Conn) (*sheets, error) {
 	return s, err
 }
 
-// count counts the clicks of a part from first up to, but without, end. That
-// the part is not there any more is errPartGone.
+// count counts the clicks of a part from first up to, but without, end.
 func (s *sheets) count(counter *columns.Counter, p *part, first, end click.ID) error {
-	if !p.overlaps(first, end) || first >= end {
-		return nil
-	}
 	s.part = p
 	s.sheet.Clicks, s.sheet.First, s.sheet.Last = int(p.clicks), p.first, p.last
 	err := counter.AddSheet(&s.sheet, first, end)
@@ -39,6 +36,7 @@ func (s *sheets) count(counter *columns.Counter, p *part, first, end click.ID) e
 }
 
 func (s *sheets) load(column, block int, buf []byte) ([]byte, error) {
+	runtime.Gosched() // redirects come first
 	s.row.BindInt64(1, sheetID(s.part.id, column, block))
 	found, err := s.row.Step()
 	if err != nil {
