@@ -18,6 +18,13 @@ import (
 type calendar struct {
 	zone     *time.Location
 	interval Interval
+	recent   *offset // unless nil, the last one that was asked for
+}
+
+// offset is how many seconds a zone is east of UTC within a span.
+type offset struct {
+	span
+	seconds int64
 }
 
 const (
@@ -129,8 +136,11 @@ func (c calendar) buckets(from, to time.Time) iter.Seq[int64] {
 // offset gives the seconds east of UTC at t, and for how long around t they
 // hold.
 func (c calendar) offset(t int64) (int64, span) {
+	if c.recent != nil && c.recent.has(t) {
+		return c.recent.seconds, c.recent.span
+	}
 	at := c.at(t)
-	_, offset := at.Zone()
+	_, seconds := at.Zone()
 	start, end := at.ZoneBounds()
 	same := span{start: -1 << 62, end: 1 << 62}
 	if !start.IsZero() {
@@ -139,7 +149,10 @@ func (c calendar) offset(t int64) (int64, span) {
 	if !end.IsZero() {
 		same.end = end.Unix()
 	}
-	return int64(offset), same
+	if c.recent != nil {
+		*c.recent = offset{same, int64(seconds)}
+	}
+	return int64(seconds), same
 }
 
 func date(day int64) time.Time { return time.Unix(day*secondsPerDay, 0).UTC() }
@@ -147,4 +160,10 @@ func date(day int64) time.Time { return time.Unix(day*secondsPerDay, 0).UTC() }
 // div and mod round down, also below 0.
 func div(a, b int64) int64 { return (a - mod(a, b)) / b }
 
-func mod(a, b int64) int64 { return ((a % b) + b) % b }
+func mod(a, b int64) int64 {
+	m := a % b
+	if m < 0 {
+		m += b
+	}
+	return m
+}

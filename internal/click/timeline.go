@@ -1,6 +1,7 @@
 package click
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -13,6 +14,8 @@ type Timeline struct {
 	from, to time.Time
 	cal      calendar
 	hours    map[int64]*hourCount // by start, in Unix seconds
+	list     []*hourCount         // the same
+	room     []hourCount          // for more of them
 	hour     *hourCount           // the last one used: clicks come nearly in order
 }
 
@@ -31,7 +34,7 @@ func NewTimeline(q Query) *Timeline {
 		q.Zone = time.UTC
 	}
 	return &Timeline{
-		from: q.From, to: q.To, cal: calendar{zone: q.Zone, interval: q.Interval},
+		from: q.From, to: q.To, cal: calendar{zone: q.Zone, interval: q.Interval, recent: &offset{}},
 		hours: map[int64]*hourCount{}, hour: &hourCount{},
 	}
 }
@@ -51,8 +54,13 @@ func (t *Timeline) hourOf(at int64) *hourCount {
 	s := t.cal.hour(at)
 	h := t.hours[s.start]
 	if h == nil {
-		h = &hourCount{span: s, bucket: t.cal.bucket(at)}
+		if len(t.room) == 0 {
+			t.room = make([]hourCount, 24)
+		}
+		h, t.room = &t.room[0], t.room[1:]
+		h.span, h.bucket = s, t.cal.bucket(at)
 		t.hours[s.start] = h
+		t.list = append(t.list, h)
 	}
 	t.hour = h
 	return h
@@ -65,19 +73,14 @@ func (t *Timeline) Tell(r *Report, visitors func(bucket int64) int64) {
 	for key := range t.cal.buckets(t.from, t.to) {
 		series[key] = 0
 	}
-	hours := make([]int64, 0, len(t.hours))
-	for start, h := range t.hours {
+	slices.SortFunc(t.list, func(a, b *hourCount) int { return cmp.Compare(a.start, b.start) })
+	r.ByHour, r.ByDay, r.Series = make([]Bucket, 0, len(t.list)), nil, make([]Bucket, 0, len(series))
+	for _, h := range t.list {
 		if h.clicks > 0 {
-			hours = append(hours, start)
+			series[h.bucket] += h.clicks
+			days[t.cal.day(h.start)] += h.clicks
+			r.ByHour = append(r.ByHour, Bucket{Start: t.cal.at(h.start), Clicks: h.clicks})
 		}
-	}
-	slices.Sort(hours)
-	r.ByHour, r.ByDay, r.Series = make([]Bucket, 0, len(hours)), nil, make([]Bucket, 0, len(series))
-	for _, start := range hours {
-		h := t.hours[start]
-		series[h.bucket] += h.clicks
-		days[t.cal.day(start)] += h.clicks
-		r.ByHour = append(r.ByHour, Bucket{Start: t.cal.at(start), Clicks: h.clicks})
 	}
 	for _, day := range slices.Sorted(maps.Keys(days)) {
 		r.ByDay = append(r.ByDay, Bucket{Start: t.cal.at(t.cal.dayStart(day)), Clicks: days[day]})

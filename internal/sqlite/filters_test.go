@@ -1,0 +1,71 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"kurz/internal/account"
+	"kurz/internal/click"
+	"kurz/internal/link"
+	"kurz/internal/sqlite"
+)
+
+// TestFilters asks for a few clicks, for most and for all: each report is what
+// a recount of the single clicks gives.
+func TestFilters(t *testing.T) {
+	events := history(many(t, 50_000))
+	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)*2/5), 1<<40)
+	for some := range slices.Chunk(events, 5000) {
+		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.SortFunc(events, func(a, b click.Event) int { return int(a.ID>>21 - b.ID>>21) })
+	r := rand.New(rand.NewPCG(21, 22))
+	from, to := events[0].Time, events[len(events)-1].Time.Add(time.Second)
+	subjects := []click.Subject{{}, {}, {}, {Owner: 3}, {Owner: account.ID(99)}, {Link: events[7].Link}, {Link: events[7].Link, Owner: account.ID(uint64(events[7].Link) % 7)}, {Link: link.ID(1), Owner: 2}}
+	zones := []string{"UTC", "Asia/Kolkata", "America/New_York"}
+	for range 120 {
+		at, err := time.LoadLocation(zones[r.IntN(len(zones))])
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := click.Query{
+			Subject: subjects[r.IntN(len(subjects))], From: from, To: to, Zone: at, Top: r.IntN(9),
+			Interval: []click.Interval{click.Hourly, click.Daily, click.Weekly, click.Monthly}[r.IntN(4)],
+			Kinds:    []click.KindSet{click.Humans, click.Bots, click.AllKind}[r.IntN(3)],
+		}
+		if r.IntN(2) == 0 {
+			q.From = from.Add(time.Duration(r.Int64N(int64(to.Sub(from)))))
+			q.To = q.From.Add(time.Duration(r.Int64N(int64(to.Sub(q.From)))))
+		}
+		if r.IntN(4) == 0 {
+			q.From, q.To = q.From.Truncate(15*time.Minute), q.To.Truncate(15*time.Minute)
+		}
+		for range 1 + r.IntN(2) {
+			f := click.Filter{Dimension: click.Dimensions[r.IntN(len(click.Dimensions))], Not: r.IntN(3) > 0}
+			for range 1 + r.IntN(2) {
+				f.Values = append(f.Values, events[r.IntN(len(events))].Value(f.Dimension))
+			}
+			q.Filters = append(q.Filters, f)
+		}
+		tally := click.NewTally(q)
+		for i := range events {
+			tally.Add(&events[i])
+		}
+		name := fmt.Sprintf("%s %+v %v %s %s from %v to %v", at, q.Subject, q.Filters, q.Kinds, q.Interval, q.From, q.To)
+		got, err := c.Report(t.Context(), q)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		sums(t, name, &got)
+		alike(t, name, tally.Report(), got)
+	}
+}
