@@ -10,6 +10,13 @@ type above struct {
 
 func (a *above) at(i int) uint64 { return a.least + a.packed.at(i) }
 
+// within reports that no number is below first, nor as high as end; where it
+// does not, that may still be so.
+func (a *above) within(first, end uint64) bool {
+	most := a.least + (1<<a.width - 1)
+	return a.least >= first && most >= a.least && most < end
+}
+
 // open reads what appendAbove wrote: r is at its beginning, raw ends with it and
 // padding. It reports whether that is whole; if not, all numbers are 0.
 func (a *above) open(raw []byte, r reader, rows int) bool {

@@ -132,6 +132,9 @@ func (f *Filter) candidates(dst []int32, c *Chunk, from, to int, first, end clic
 		return dst
 	}
 	ids := c.id()
+	if ids.within(uint64(first), uint64(end)) {
+		return dst
+	}
 	kept := dst[:start]
 	for _, i := range dst[start:] {
 		if id := click.ID(ids.at(int(i))); id >= first && id < end {
