@@ -144,6 +144,9 @@ func (s *scan) filtered(from, to int) bool {
 	for i := range sheet.pass {
 		sheet.pass[i] = 1
 	}
+	if !s.whole && !s.ofTime(from, to) {
+		return false
+	}
 	for n := range s.filter.texts {
 		t := &s.filter.texts[n]
 		column := s.column(t.column - classColumn + sheetClass)
@@ -168,28 +171,28 @@ func (s *scan) filtered(from, to int) bool {
 			sheet.pass[i] &= sheet.asked[place]
 		}
 	}
-	if !s.whole {
-		s.ofTime(from, to)
-	}
 	return true
 }
 
-// ofTime leaves out what is before or after the time.
-func (s *scan) ofTime(from, to int) {
-	slots, pass := s.slotColumn(), s.Counter.sheet.pass
-	var within *above
-	if s.first%SlotLength != 0 || s.end%SlotLength != 0 {
-		within = s.millisColumn()
-	}
-	for i := range to - from {
-		at := int64(slots.at(from+i)) * SlotLength
-		if within != nil {
-			at += int64(within.at(from + i))
+// ofTime leaves out what is before or after the time, and reports whether
+// anything is left.
+func (s *scan) ofTime(from, to int) bool {
+	sheet, left := &s.Counter.sheet, uint8(0)
+	sheet.slots = s.slotColumn().numbers(sheet.slots, from, to)
+	low, high := uint64(s.first/SlotLength), uint64(s.end/SlotLength)
+	for i, slot := range sheet.slots {
+		if slot <= low || slot >= high {
+			at := int64(min(slot, mostSlot)) * SlotLength
+			if slot == low || slot == high {
+				at += int64(s.millisColumn().at(from + i))
+			}
+			if at < s.first || at >= s.end {
+				sheet.pass[i] = 0
+			}
 		}
-		if at < s.first || at >= s.end {
-			pass[i] = 0
-		}
+		left |= sheet.pass[i]
 	}
+	return left != 0
 }
 
 // countTimes counts the selected clicks by slot, each so many times, and notes
