@@ -165,7 +165,7 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 }
 
 func (c *Counter) addClicks(slot, n int64) {
-	if n > 0 {
+	if n != 0 {
 		c.slots.add(Text(slot), n)
 	}
 }

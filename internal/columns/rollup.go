@@ -255,11 +255,7 @@ func (g *Group) count(r *Rows, rows []int32, texts *counter) {
 	}
 	for d, column := range columnOf {
 		for _, i := range rows {
-			text := Text(r.Classes[i].Trigger())
-			if column >= 0 {
-				text = r.Texts[column][i]
-			}
-			texts.add(text, 1)
+			texts.add(r.dimension(column, i), 1)
 		}
 		g.values[d] = texts.take()
 	}

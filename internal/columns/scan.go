@@ -1,6 +1,8 @@
 package columns
 
 import (
+	"slices"
+
 	"kurz/internal/click"
 )
 
@@ -21,7 +23,7 @@ func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 	scan.oneBucket = c.key(SlotOf(millis(s.First))) == c.key(SlotOf(millis(s.Last)))
 	s.err = nil
 	if scan.whole && !c.filter.owner {
-		if err := scan.openTotal(); err != nil {
+		if left, err := scan.totals(); err != nil || !left {
 			return err
 		}
 	}
@@ -48,136 +50,247 @@ type scan struct {
 	first, end int64 // in milliseconds since 1970
 	whole      bool  // all clicks are of that time
 	oneBucket  bool  // all clicks are in one bucket of the series
-	// excluded says that the total of all clicks is counted already, and that
-	// those which do not pass are to be taken away.
-	excluded bool
+	// counted says that clicks are counted by Totals, and only their visitors are
+	// to be; excluded, that the Total of all clicks is counted already, and those
+	// that do not pass are to be taken away.
+	counted, excluded bool
+	others            int64 // of the clicks that were looked at by choose, those that are no people's
 }
 
-// openTotal counts the whole sheet, if fewer clicks are to be taken away then
-// than would be to be added.
-func (s *scan) openTotal() error {
-	data, err := s.Load(SheetTotal, 0, s.total)
-	if err != nil {
-		return err
+// totals counts by Totals where that is less work. It reports whether anything
+// may be left to count.
+func (s *scan) totals() (left bool, err error) {
+	if s.total, err = s.Load(SheetTotal, 0, s.total); err != nil {
+		return false, err
 	}
-	s.total = data
-	r := &reader{b: data}
-	counts := openTotal(r)
-	passing := counts
 	var all int64
-	without := make([]int64, len(s.filter.texts))
-	eachCount(&passing, func(_ int, clicks, _ int64) { all += clicks }, func(_, d int, v count) {
+	asked := make([][]count, len(s.filter.texts)) // what each filter names
+	r := &reader{b: s.total}
+	counts := openTotal(r)
+	eachCount(&counts, func(_ int, clicks, _ int64) { all += clicks }, func(_, d int, v count) {
 		for i := range s.filter.texts {
-			if t := &s.filter.texts[i]; t.dimension == d && t.has[t.key(v.text)] == t.not {
-				without[i] += v.n
+			if t := &s.filter.texts[i]; t.dimension == d && t.has[t.key(v.text)] {
+				asked[i] = append(asked[i], v)
 			}
 		}
 	})
-	sum := int64(0)
-	for _, n := range without {
-		sum += n
+	if counts.err() != nil {
+		return false, ErrDamaged
 	}
-	if s.excluded = passing.err() == nil && 2*sum < all; !s.excluded {
-		return nil
-	}
-	eachCount(&counts, func(g int, clicks, _ int64) {
-		if g == 1 {
-			s.bots += clicks
+	gone := int64(0) // at most
+	for i := range s.filter.texts {
+		named := int64(0)
+		for _, v := range asked[i] {
+			named += v.n
 		}
+		switch not := s.filter.texts[i].not; {
+		case not:
+			gone += named
+		case named == 0:
+			return false, nil
+		default:
+			gone += all - named
+		}
+	}
+	if len(asked) == 1 {
+		if s.counted, err = s.shares(&s.filter.texts[0], asked[0]); err != nil || s.counted {
+			return true, err
+		}
+	}
+	if s.excluded = 2*gone < all; s.excluded {
+		err = s.addTotal(s.total, 1)
+	}
+	return true, err
+}
+
+// shares counts what a filter keeps by the Totals of the values that it names,
+// if there is one of each.
+func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
+	texts := make([]Text, 0, len(named))
+	for _, v := range named {
+		texts = append(texts, v.text)
+	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts) // which people and others may both have
+	var found [][]byte
+	for _, text := range texts {
+		if s.share, err = s.Share(t.dimension, text, s.share); err != nil || s.share == nil {
+			return false, err
+		}
+		found = append(found, slices.Clone(s.share))
+	}
+	times := int64(1)
+	if t.not {
+		times = -1
+		if err := s.addTotal(s.total, 1); err != nil {
+			return false, err
+		}
+	}
+	for _, data := range found {
+		if err := s.addTotal(data, times); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// addTotal counts a Total that AppendDay wrote, but for its visitors, so many
+// times.
+func (s *scan) addTotal(data []byte, times int64) error {
+	r := &reader{b: data}
+	counts := openTotal(r)
+	eachCount(&counts, func(g int, clicks, _ int64) {
+		s.bots += times * int64(g) * clicks
 	}, func(g, d int, v count) {
 		if s.filter.groups[g] {
-			s.texts[d].add(v.text, v.n)
+			s.texts[d].add(v.text, times*v.n)
 		}
 	})
 	for range 3 {
-		r.number(mostCount) // visitors, which are not told
+		r.number(mostCount)
 	}
-	eachSlotClicks(r, s.addSlot)
+	eachSlotClicks(r, func(slot slotClicks) {
+		for g, n := range slot.clicks {
+			if s.filter.groups[g] {
+				s.addClicks(slot.number, times*n)
+			}
+		}
+	})
+	if counts.bad {
+		return ErrDamaged
+	}
 	return r.err()
 }
 
 // count counts the clicks of the block from one up to, but without, another.
 func (s *scan) count(from, to int) {
-	if !s.filtered(from, to) {
+	passing := s.filtered(from, to)
+	if passing == 0 && !s.excluded {
 		return
 	}
 	classes := s.column(sheetClass)
-	sheet := &s.Counter.sheet
-	sheet.places = classes.places(sheet.places, from, to)
-	var group [256]uint8
-	for place, v := range classes.values[:min(len(classes.values), len(group))] {
-		group[place] = uint8(Class(v).people())
+	many := s.excluded || passing >= (to-from)/8
+	switch {
+	case s.excluded:
+		s.choose(classes, from, 0)
+		s.countSelected(from, to, -1)
+	case !s.counted:
+		s.choose(classes, from, 1)
+		s.countSelected(from, to, 1)
+	case !many:
+		s.choose(classes, from, 1)
 	}
-	// Those that are counted: that pass, or that are taken away.
-	counted, times := uint8(1), int64(1)
-	if s.excluded {
-		counted, times = 0, -1
+	if many {
+		s.asked(classes, from, to)
 	}
-	selected := s.selected[:0]
-	for i, is := range sheet.pass {
-		g := group[uint8(sheet.places[i])]
-		if is == counted {
-			s.bots += times * int64(g)
-			if s.filter.groups[g] {
-				selected = append(selected, int32(from+i))
-			}
-		}
-		if !s.filter.groups[g] {
-			sheet.pass[i] = 0
-		}
-	}
-	s.selected = selected
-	s.countTimes(from, to, times)
-	if len(selected) > 0 {
-		for d, column := range columnOf {
-			s.countColumn(&s.texts[d], s.column(sheetClass+1+column), column < 0, from, to, times)
-		}
-	}
-	s.countVisitors(from, to)
+	s.countVisitors(from, to, many)
 }
 
-// filtered notes which clicks pass the filters and are of the time. It reports
-// whether there is anything to count.
-func (s *scan) filtered(from, to int) bool {
+// choose selects the clicks with a mark that are of the kinds asked for.
+func (s *scan) choose(classes *coded, from int, mark uint8) {
+	bots := int64(0)
+	s.selected = appendRows(s.selected[:0], s.Counter.sheet.pass, mark)
+	selected := s.selected[:0]
+	for _, i := range s.selected {
+		g := Class(classes.values[classes.at(from+int(i))]).people()
+		bots += int64(g)
+		if s.filter.groups[g] {
+			selected = append(selected, int32(from)+i)
+		}
+	}
+	s.selected, s.others = selected, bots
+}
+
+// asked leaves out what is not of the kinds asked for.
+func (s *scan) asked(classes *coded, from, to int) {
+	if s.filter.groups[0] && s.filter.groups[1] {
+		return
+	}
+	var asked [256]uint8
+	for place, v := range classes.values[:min(len(classes.values), len(asked))] {
+		if s.filter.groups[Class(v).people()] {
+			asked[place] = 1
+		}
+	}
+	sheet := &s.Counter.sheet
+	sheet.places = classes.places(sheet.places, from, to)
+	for i, place := range sheet.places {
+		sheet.pass[i] &= asked[uint8(place)]
+	}
+}
+
+// countSelected counts the selected clicks, each so many times.
+func (s *scan) countSelected(from, to int, times int64) {
+	s.bots += times * s.others
+	if len(s.selected) == 0 {
+		return
+	}
+	for _, i := range s.selected {
+		s.addClicks(s.slot(int(i)), times)
+	}
+	for d, column := range columnOf {
+		s.countColumn(&s.texts[d], s.column(sheetClass+1+column), column < 0, from, to, times)
+	}
+}
+
+// appendRows appends the numbers of the rows that have a mark.
+func appendRows(dst []int32, marks []uint8, mark uint8) []int32 {
+	n := len(dst)
+	dst = slices.Grow(dst, len(marks))[:n+len(marks)]
+	for i, is := range marks {
+		dst[n] = int32(i)
+		if is == mark {
+			n++
+		}
+	}
+	return dst[:n]
+}
+
+// filtered notes which clicks pass the filters and are of the time, and gives
+// how many.
+func (s *scan) filtered(from, to int) int {
 	sheet := &s.Counter.sheet
 	sheet.pass = grown(sheet.pass, to-from)
 	for i := range sheet.pass {
 		sheet.pass[i] = 1
 	}
-	if !s.whole && !s.ofTime(from, to) {
-		return false
+	n := to - from
+	if !s.whole {
+		n = s.ofTime(from, to)
 	}
-	for n := range s.filter.texts {
-		t := &s.filter.texts[n]
+	for f := range s.filter.texts {
+		if n == 0 {
+			return 0
+		}
+		t := &s.filter.texts[f]
 		column := s.column(t.column - classColumn + sheetClass)
 		sheet.asked = grown(sheet.asked, len(column.values))
-		some, all := uint8(0), uint8(1)
+		all := uint8(1)
 		for place, v := range column.values {
-			is := uint8(0)
+			sheet.asked[place] = 0
 			if t.has[v] != t.not {
-				is = 1
+				sheet.asked[place] = 1
 			}
-			sheet.asked[place] = is
-			some, all = some|is, all&is
+			all &= sheet.asked[place]
 		}
-		switch {
-		case all == 1:
+		if all == 1 {
 			continue
-		case some == 0 && !s.excluded:
-			return false
 		}
+		n = 0
 		sheet.places = column.places(sheet.places, from, to)
 		for i, place := range sheet.places {
-			sheet.pass[i] &= sheet.asked[place]
+			pass := sheet.pass[i] & sheet.asked[place]
+			sheet.pass[i] = pass
+			n += int(pass)
 		}
 	}
-	return true
+	return n
 }
 
-// ofTime leaves out what is before or after the time, and reports whether
-// anything is left.
-func (s *scan) ofTime(from, to int) bool {
-	sheet, left := &s.Counter.sheet, uint8(0)
+// ofTime leaves out what is before or after the time, and gives how many are
+// left.
+func (s *scan) ofTime(from, to int) int {
+	sheet, left := &s.Counter.sheet, 0
 	sheet.slots = s.slotColumn().numbers(sheet.slots, from, to)
 	low, high := uint64(s.first/SlotLength), uint64(s.end/SlotLength)
 	for i, slot := range sheet.slots {
@@ -190,45 +303,43 @@ func (s *scan) ofTime(from, to int) bool {
 				sheet.pass[i] = 0
 			}
 		}
-		left |= sheet.pass[i]
+		left += int(sheet.pass[i])
 	}
-	return left != 0
+	return left
 }
 
-// countTimes counts the selected clicks by slot, each so many times, and notes
-// when the last one was that passes.
-func (s *scan) countTimes(from, to int, times int64) {
-	for _, i := range s.selected {
-		s.Counter.slots.add(Text(s.slot(int(i))), times)
-	}
-	if millis(s.Last) <= s.last.Load() {
+// countLast notes when the last of some clicks was, which are within a slot.
+func (s *scan) countLast(rows []int32) {
+	if len(rows) == 0 || millis(s.Last) <= s.last.Load() {
 		return
 	}
-	latest, rows := int64(-1), []int(nil)
-	for i, is := range s.Counter.sheet.pass[:to-from] {
-		if is == 0 {
+	latest, last := int64(-1), int64(0)
+	for _, i := range rows {
+		if slot := s.slot(int(i)); slot > latest {
+			latest, last = slot, 0
+		} else if slot < latest {
 			continue
 		}
-		slot := s.slot(from + i)
-		if slot > latest {
-			latest, rows = slot, rows[:0]
-		}
-		if slot == latest {
-			rows = append(rows, from+i)
-		}
+		last = max(last, int64(s.millisColumn().at(int(i))))
 	}
-	for _, i := range rows {
-		s.saw(latest*SlotLength + int64(s.millisColumn().at(i)))
-	}
+	s.saw(latest*SlotLength + last)
 }
 
-// countVisitors counts the visitors of the clicks that pass.
-func (s *scan) countVisitors(from, to int) {
+// countVisitors counts the visitors of the clicks that pass, and notes when the
+// last of these was: the selected ones, or, where they are many, those that are
+// marked.
+func (s *scan) countVisitors(from, to int, many bool) {
 	sheet := &s.Counter.sheet
-	if !s.excluded && len(s.selected) < (to-from)/8 {
+	if many && millis(s.Last) > s.last.Load() {
+		s.selected = appendRows(s.selected[:0], sheet.pass, 1)
+		for i := range s.selected {
+			s.selected[i] += int32(from)
+		}
+	}
+	if s.countLast(s.selected); !many {
 		visitors := s.visitorColumn()
 		for _, i := range s.selected {
-			s.bucket(s.slot(int(i))).Add(visitors.at(int(i)))
+			s.bucket(s.bucketSlot(int(i))).Add(visitors.at(int(i)))
 		}
 		return
 	}
@@ -248,4 +359,12 @@ func (s *scan) countVisitors(from, to int) {
 			s.bucket(int64(min(sheet.slots[i], mostSlot))).Add(hash)
 		}
 	}
+}
+
+// bucketSlot gives a slot of the bucket that a click is in.
+func (s *scan) bucketSlot(i int) int64 {
+	if s.oneBucket {
+		return SlotOf(millis(s.First))
+	}
+	return s.slot(i)
 }

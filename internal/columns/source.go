@@ -1,7 +1,6 @@
 package columns
 
 import (
-	"encoding/binary"
 	"time"
 )
 
@@ -366,18 +365,11 @@ func (p *plan) slotVisitors(needs need, number int64, r *reader) {
 		if !c.filter.groups[g] || !p.has(number) {
 			return
 		}
-		var bucket *Visitors
-		if needs&needBucket != 0 {
-			bucket = c.bucket(number)
+		if needs&needVisitors != 0 {
+			c.visitors.addHashes(&reader{b: hashes}, len(hashes)/8)
 		}
-		for ; len(hashes) > 0; hashes = hashes[8:] {
-			hash := binary.LittleEndian.Uint64(hashes)
-			if needs&needVisitors != 0 {
-				c.visitors.Add(hash)
-			}
-			if bucket != nil {
-				bucket.Add(hash)
-			}
+		if needs&needBucket != 0 {
+			c.bucket(number).addHashes(&reader{b: hashes}, len(hashes)/8)
 		}
 	})
 }

@@ -251,8 +251,13 @@ func (v *Visitors) addHashes(r *reader, n int) {
 	if v.registers == nil {
 		v.set.reserve(min(v.set.n+len(b)/8, ExactVisitors))
 	}
-	for ; len(b) > 0; b = b[8:] {
+	for ; len(b) > 0 && v.registers == nil; b = b[8:] {
 		v.Add(binary.LittleEndian.Uint64(b))
+	}
+	for ; len(b) > 0; b = b[8:] {
+		if hash := binary.LittleEndian.Uint64(b); hash != 0 {
+			v.register(hash)
+		}
 	}
 }
 

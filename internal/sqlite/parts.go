@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"encoding/binary"
 	"runtime"
 	"slices"
@@ -28,19 +27,7 @@ const (
 	selectPacked  = `SELECT data FROM chunks WHERE id = ?`
 	deletePacked  = `DELETE FROM chunks WHERE id >= ?1 AND id < ?2`
 	chunksPerPart = 1 << 16
-
-	insertSheet = `INSERT INTO sheets (id, data) VALUES (?, ?)`
-	selectSheet = `SELECT data FROM sheets WHERE id = ?`
-	deleteSheet = `DELETE FROM sheets WHERE id >= ?1 AND id < ?2`
-	// blocksPerColumn and columnsPerPart are what their numbers have room for.
-	blocksPerColumn = 1 << 13
-	columnsPerPart  = 1 << 5
 )
-
-// sheetID gives the id of a row of sheets.
-func sheetID(part int64, column, block int) int64 {
-	return (part*columnsPerPart+int64(column))*blocksPerColumn + int64(block)
-}
 
 // part is a row of parts.
 type part struct {
@@ -186,13 +173,7 @@ type packed struct {
 	part
 	outline []byte
 	chunks  [][]byte
-	sheet   []sheetRow
-}
-
-// sheetRow is what a sheet has of a column.
-type sheetRow struct {
-	column, block int
-	data          []byte
+	sheet   packedSheet
 }
 
 // pack makes a part of rows, those in order.
@@ -214,9 +195,7 @@ func pack(rows *columns.Rows, order []int32, rolled bool) *packed {
 		p.chunks = append(p.chunks, encoder.Append(nil, rows, some))
 	}
 	if rolled && len(order) > 0 {
-		encoder.AppendSheet(rows, rows.ByOwner(order), func(column, block int, data []byte) {
-			p.sheet = append(p.sheet, sheetRow{column, block, bytes.Clone(data)})
-		})
+		p.sheet = packSheet(&encoder, rows, order)
 	}
 	return p
 }
@@ -244,17 +223,7 @@ func (p *packed) store(c *sqlite.Conn) error {
 			return err
 		}
 	}
-	if row, err = c.Prepare(insertSheet); err != nil {
-		return err
-	}
-	for _, r := range p.sheet {
-		row.BindInt64(1, sheetID(id, r.column, r.block))
-		row.BindBytes(2, r.data)
-		if err := run(row); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.sheet.store(c, id)
 }
 
 // remove removes parts; that one is not there any more is an error.
@@ -268,7 +237,7 @@ func remove(c *sqlite.Conn, list []*part) error {
 		}
 		err := sqlitex.Execute(c, deletePacked, &sqlitex.ExecOptions{Args: []any{p.id * chunksPerPart, (p.id + 1) * chunksPerPart}})
 		if err == nil {
-			err = sqlitex.Execute(c, deleteSheet, &sqlitex.ExecOptions{Args: []any{sheetID(p.id, 0, 0), sheetID(p.id+1, 0, 0)}})
+			err = removeSheet(c, p.id)
 		}
 		if err != nil {
 			return err

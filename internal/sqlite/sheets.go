@@ -1,26 +1,110 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"runtime"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"kurz/internal/click"
 	"kurz/internal/columns"
 )
 
+const (
+	insertSheet  = `INSERT INTO sheets (id, data) VALUES (?, ?)`
+	deleteSheet  = `DELETE FROM sheets WHERE id >= ?1 AND id < ?2`
+	insertShare  = `INSERT INTO shares (part, dimension, text, data) VALUES (?, ?, ?, ?)`
+	selectShare  = `SELECT data FROM shares WHERE part = ? AND dimension = ? AND text = ?`
+	deleteShares = `DELETE FROM shares WHERE part = ?`
+	// What the numbers of columns and blocks have room for.
+	columnsPerPart  = 1 << 5
+	blocksPerColumn = 1 << 13
+)
+
+// sheetID gives the id of a row of sheets.
+func sheetID(part int64, column, block int) int64 {
+	return (part*columnsPerPart+int64(column))*blocksPerColumn + int64(block)
+}
+
+// packedSheet is the sheet of a part that is not stored yet.
+type packedSheet struct {
+	columns []packedColumn
+	shares  []packedShare
+}
+
+type packedColumn struct {
+	column, block int
+	data          []byte
+}
+
+type packedShare struct {
+	dimension int
+	text      columns.Text
+	data      []byte
+}
+
+func packSheet(encoder *columns.Encoder, rows *columns.Rows, some []int32) (p packedSheet) {
+	some = rows.ByOwner(some)
+	encoder.AppendSheet(rows, some, func(column, block int, data []byte) {
+		p.columns = append(p.columns, packedColumn{column, block, bytes.Clone(data)})
+	})
+	columns.Shares(rows, some, func(dimension int, text columns.Text, data []byte) {
+		p.shares = append(p.shares, packedShare{dimension, text, data})
+	})
+	return p
+}
+
+func (p *packedSheet) store(c *sqlite.Conn, part int64) error {
+	row, err := c.Prepare(insertSheet)
+	if err != nil {
+		return err
+	}
+	for _, s := range p.columns {
+		row.BindInt64(1, sheetID(part, s.column, s.block))
+		row.BindBytes(2, s.data)
+		if err := run(row); err != nil {
+			return err
+		}
+	}
+	if row, err = c.Prepare(insertShare); err != nil {
+		return err
+	}
+	for _, s := range p.shares {
+		row.BindInt64(1, part)
+		row.BindInt64(2, int64(s.dimension))
+		row.BindInt64(3, int64(s.text))
+		row.BindBytes(4, s.data)
+		if err := run(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removeSheet(c *sqlite.Conn, part int64) error {
+	err := sqlitex.Execute(c, deleteSheet, &sqlitex.ExecOptions{Args: []any{sheetID(part, 0, 0), sheetID(part+1, 0, 0)}})
+	if err != nil {
+		return err
+	}
+	return sqlitex.Execute(c, deleteShares, &sqlitex.ExecOptions{Args: []any{part}})
+}
+
 // sheets reads sheets, one at a time.
 type sheets struct {
-	row   *sqlite.Stmt
-	part  *part
-	sheet columns.Sheet
+	conn      *sqlite.Conn
+	selectOne *sqlite.Stmt // of shares
+	part      *part
+	sheet     columns.Sheet
 }
 
 func newSheets(c *sqlite.Conn) (*sheets, error) {
-	row, err := c.Prepare(selectSheet)
-	s := &sheets{row: row}
-	s.sheet.Load = s.load
+	row, err := c.Prepare(selectShare)
+	s := &sheets{conn: c, selectOne: row}
+	s.sheet.Load, s.sheet.Share = s.load, s.share
 	return s, err
 }
 
@@ -35,16 +119,26 @@ func (s *sheets) count(counter *columns.Counter, p *part, first, end click.ID) e
 	return err
 }
 
+// load reads without a statement, which would copy a long value once more.
 func (s *sheets) load(column, block int, buf []byte) ([]byte, error) {
 	runtime.Gosched() // redirects come first
-	s.row.BindInt64(1, sheetID(s.part.id, column, block))
-	found, err := s.row.Step()
+	data, err := s.conn.OpenBlob("", "sheets", "data", sheetID(s.part.id, column, block), false)
 	if err != nil {
 		return nil, err
 	}
-	if !found {
-		return nil, errDamagedPart
+	n := int(data.Size())
+	buf = slices.Grow(buf[:0], n)[:n]
+	_, err = io.ReadFull(data, buf)
+	return buf, errors.Join(err, data.Close())
+}
+
+func (s *sheets) share(dimension int, text columns.Text, buf []byte) (data []byte, err error) {
+	s.selectOne.BindInt64(1, s.part.id)
+	s.selectOne.BindInt64(2, int64(dimension))
+	s.selectOne.BindInt64(3, int64(text))
+	found, err := s.selectOne.Step()
+	if err == nil && found {
+		data = readBytes(s.selectOne, 0, buf)
 	}
-	data := readBytes(s.row, 0, buf)
-	return data, s.row.Reset()
+	return data, errors.Join(err, s.selectOne.Reset())
 }

@@ -29,6 +29,16 @@ CREATE TABLE sheets (
     data BLOB    NOT NULL
 ) STRICT;
 
+-- What is counted of the clicks of a rolled part that have one value, where
+-- these are many.
+CREATE TABLE shares (
+    part      INTEGER NOT NULL,
+    dimension INTEGER NOT NULL, -- its place in a report
+    text      INTEGER NOT NULL,
+    data      BLOB    NOT NULL,
+    PRIMARY KEY (part, dimension, text)
+) STRICT;
+
 -- What is counted in advance, of the clicks in rolled parts and of those that
 -- were in them.
 CREATE TABLE rollups (
