@@ -41,7 +41,7 @@ func Blocks(clicks int) int { return (clicks + SheetRows - 1) / SheetRows }
 // which are in the order of Rows.ByOwner. data is valid until put returns.
 func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int, data []byte)) {
 	var total Total
-	total.addRows(r, rows)
+	total.addRows(r, rows, &totaller{})
 	put(SheetTotal, 0, total.AppendDay(nil))
 	block := 0
 	for some := range slices.Chunk(rows, SheetRows) {
@@ -64,6 +64,7 @@ const shareOf = 256
 // of the clicks of a sheet, by the place of the dimension in click.Dimensions.
 // data is the callee's.
 func Shares(r *Rows, rows []int32, put func(dimension int, value Text, data []byte)) {
+	room := &totaller{}
 	for d, column := range columnOf {
 		byValue := map[Text][]int32{}
 		for _, i := range rows {
@@ -75,7 +76,7 @@ func Shares(r *Rows, rows []int32, put func(dimension int, value Text, data []by
 				continue
 			}
 			var total Total
-			total.addRows(r, some)
+			total.addRows(r, some, room)
 			put(d, v, total.AppendDay(nil))
 		}
 	}
@@ -108,18 +109,25 @@ func (e *Encoder) sheetColumn(b []byte, column int, r *Rows, rows []int32) []byt
 	return e.d.append(b, n, func(i int) uint64 { return uint64(texts[rows[i]]) })
 }
 
+// totaller is room for addRows, empty before and after.
+type totaller struct {
+	texts, slots counter
+	some         []int32
+}
+
 // addRows counts rows, but for their visitors, into an empty Total.
-func (t *Total) addRows(r *Rows, rows []int32) {
-	var texts, slots counter
+func (t *Total) addRows(r *Rows, rows []int32, room *totaller) {
+	slots := &room.slots
 	for g := range t.Counts {
-		var some []int32
+		some := room.some[:0]
 		for _, i := range rows {
 			if r.Classes[i].people() == g {
 				some = append(some, i)
 				slots.add(Text(SlotOf(millis(r.IDs[i]))), 1)
 			}
 		}
-		t.Counts[g].count(r, some, &texts)
+		room.some = some
+		t.Counts[g].count(r, some, &room.texts)
 		list := slots.take()
 		found := make([]slotClicks, len(list))
 		for i, s := range list {

@@ -56,7 +56,7 @@ func (s *Clicks) Add(ctx context.Context, b click.Batch) error {
 		if err := separate(c, b.Log, rows); err != nil {
 			return err
 		}
-		if err := pack(rows, rows.Order(), false).store(c); err != nil {
+		if err := pack(rows, rows.Order(), fresh).store(c); err != nil {
 			return err
 		}
 		return sqlitex.Execute(c, movePosition, &sqlitex.ExecOptions{Args: []any{b.Log[:], int64(b.Through)}})

@@ -17,8 +17,8 @@ import (
 // TestFilters asks for a few clicks, for most and for all: each report is what
 // a recount of the single clicks gives.
 func TestFilters(t *testing.T) {
-	events := history(many(t, 50_000))
-	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)*2/5), 1<<40)
+	events := history(many(t, 40_000))
+	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)/9), 1<<40)
 	for some := range slices.Chunk(events, 5000) {
 		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func TestFilters(t *testing.T) {
 	from, to := events[0].Time, events[len(events)-1].Time.Add(time.Second)
 	subjects := []click.Subject{{}, {}, {}, {Owner: 3}, {Owner: account.ID(99)}, {Link: events[7].Link}, {Link: events[7].Link, Owner: account.ID(uint64(events[7].Link) % 7)}, {Link: link.ID(1), Owner: 2}}
 	zones := []string{"UTC", "Asia/Kolkata", "America/New_York"}
-	for range 120 {
+	for range 80 {
 		at, err := time.LoadLocation(zones[r.IntN(len(zones))])
 		if err != nil {
 			t.Fatal(err)

@@ -176,8 +176,18 @@ type packed struct {
 	sheet   packedSheet
 }
 
+// form is what a part is made of.
+type form int
+
+const (
+	fresh    form = iota // chunks
+	rolledUp             // a sheet, too
+	settled              // shares, too
+)
+
 // pack makes a part of rows, those in order.
-func pack(rows *columns.Rows, order []int32, rolled bool) *packed {
+func pack(rows *columns.Rows, order []int32, f form) *packed {
+	rolled := f > fresh
 	p := &packed{part: part{rolled: rolled, clicks: int64(len(order))}}
 	for i, n := range order {
 		id := rows.IDs[n]
@@ -195,7 +205,7 @@ func pack(rows *columns.Rows, order []int32, rolled bool) *packed {
 		p.chunks = append(p.chunks, encoder.Append(nil, rows, some))
 	}
 	if rolled && len(order) > 0 {
-		p.sheet = packSheet(&encoder, rows, order)
+		p.sheet = packSheet(&encoder, rows, order, f == settled)
 	}
 	return p
 }

@@ -81,7 +81,7 @@ func (s *Clicks) dropFrom(ctx context.Context, p *part, end click.ID) (int64, er
 			kept = append(kept, i)
 		}
 	}
-	rest := pack(rows, kept, true)
+	rest := pack(rows, kept, settled)
 	return int64(len(old)), s.db.write(ctx, func(c *sqlite.Conn) error {
 		if err := rest.store(c); err != nil {
 			return err

@@ -61,9 +61,9 @@ func (s *Clicks) Tidy(ctx context.Context) error {
 
 // step does what is most urgent. It reports whether there was nothing.
 func (s *Clicks) step(ctx context.Context) (done bool, err error) {
-	var fresh, small []*part
+	var waiting, small []*part
 	err = s.db.scan(ctx, func(c *sqlite.Conn) (err error) {
-		if fresh, err = listParts(c, selectFresh); err == nil {
+		if waiting, err = listParts(c, selectFresh); err == nil {
 			small, err = listParts(c, selectSmall, s.sizes.roll*2)
 		}
 		return err
@@ -71,23 +71,23 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	waiting := int64(0)
+	clicks := int64(0)
 	bySize := map[int][]*part{}
-	for _, p := range fresh {
-		waiting += p.clicks
+	for _, p := range waiting {
+		clicks += p.clicks
 		size := bits.Len64(uint64(p.clicks)) / bits.Len(uint(s.sizes.merge-1))
 		bySize[size] = append(bySize[size], p)
 	}
-	if waiting >= s.sizes.roll {
-		return false, s.roll(ctx, firstOf(fresh, 2*s.sizes.roll))
+	if clicks >= s.sizes.roll {
+		return false, s.roll(ctx, firstOf(waiting, 2*s.sizes.roll))
 	}
 	for _, list := range bySize {
 		if len(list) >= s.sizes.merge {
-			return false, s.rearrange(ctx, list, false, nil)
+			return false, s.rearrange(ctx, list, fresh, nil)
 		}
 	}
 	if n := s.sizes.join; len(small) >= n {
-		return false, s.rearrange(ctx, small[:n], true, nil)
+		return false, s.rearrange(ctx, small[:n], settled, nil)
 	}
 	return true, nil
 }
@@ -105,13 +105,13 @@ func firstOf(list []*part, clicks int64) []*part {
 
 // rearrange makes one part of some. Then, in the same transaction, it calls
 // with, if that is not nil.
-func (s *Clicks) rearrange(ctx context.Context, list []*part, rolled bool, with func(c *sqlite.Conn, rows *columns.Rows, order []int32) error) error {
+func (s *Clicks) rearrange(ctx context.Context, list []*part, f form, with func(c *sqlite.Conn, rows *columns.Rows, order []int32) error) error {
 	rows, err := s.rows(ctx, list)
 	if err != nil {
 		return err
 	}
 	order := rows.Order()
-	one := pack(rows, order, rolled)
+	one := pack(rows, order, f)
 	return s.db.write(ctx, func(c *sqlite.Conn) error {
 		if err := one.store(c); err != nil {
 			return err
@@ -136,10 +136,10 @@ func (s *Clicks) rows(ctx context.Context, list []*part) (rows *columns.Rows, er
 	return rows, err
 }
 
-// roll makes one part of fresh ones and counts their clicks in rollups and
+// roll makes one part of a list of fresh ones and counts their clicks in rollups and
 // totals.
-func (s *Clicks) roll(ctx context.Context, fresh []*part) error {
-	return s.rearrange(ctx, fresh, true, func(c *sqlite.Conn, rows *columns.Rows, order []int32) error {
+func (s *Clicks) roll(ctx context.Context, list []*part) error {
+	return s.rearrange(ctx, list, rolledUp, func(c *sqlite.Conn, rows *columns.Rows, order []int32) error {
 		k, err := newKeeper(c)
 		if err != nil {
 			return err
