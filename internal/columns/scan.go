@@ -54,6 +54,7 @@ type scan struct {
 	// to be; excluded, that the Total of all clicks is counted already, and those
 	// that do not pass are to be taken away.
 	counted, excluded bool
+	estimated         bool  // so are the visitors
 	others            int64 // of the clicks that were looked at by choose, those that are no people's
 }
 
@@ -94,7 +95,7 @@ func (s *scan) totals() (left bool, err error) {
 	}
 	if len(asked) == 1 {
 		if s.counted, err = s.shares(&s.filter.texts[0], asked[0]); err != nil || s.counted {
-			return true, err
+			return !s.estimated, err
 		}
 	}
 	if s.excluded = 2*gone < all; s.excluded {
@@ -131,7 +132,28 @@ func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
 			return false, err
 		}
 	}
-	return true, nil
+	if t.not && len(texts) == 1 {
+		err = s.estimate(t.dimension, texts[0])
+	}
+	return true, err
+}
+
+// estimate counts the visitors with any value but one, if they are certainly so
+// many that they are estimated.
+func (s *scan) estimate(dimension int, value Text) (err error) {
+	if !s.oneBucket || s.filter.groupsAsked() != 0 || millis(s.Last) > s.last.Load() {
+		return nil
+	}
+	if s.without, err = s.Load(sheetWithout+dimension, 0, s.without); err != nil {
+		return err
+	}
+	v := &s.scratch
+	*v = Visitors{registers: v.registers}
+	clear(v.registers)
+	if s.estimated = v.mergeWithout(s.without, value) && v.Count() > surelyMany; s.estimated {
+		s.bucket(SlotOf(millis(s.First))).Merge(v)
+	}
+	return nil
 }
 
 // addTotal counts a Total that AppendDay wrote, but for its visitors, so many

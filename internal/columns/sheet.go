@@ -32,6 +32,8 @@ const (
 	SheetColumns = sheetTexts + Referrer
 	// SheetTotal is no column, but the Total of the whole sheet.
 	SheetTotal = SheetColumns
+	// sheetWithout is nor one: from there on stand the visitors by dimension.
+	sheetWithout = SheetTotal + 1
 )
 
 // Blocks gives how many blocks a sheet has.
@@ -55,15 +57,16 @@ func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int,
 	}
 }
 
-// shareOf says what share of the clicks of a sheet a value has at least that is
+// shareOf says what share of the clicks of a sheet a value has more than that is
 // counted in advance: so few are such that they take little room, and so many
 // are what people ask for.
 const shareOf = 256
 
-// Shares calls put with the Total of each value of each dimension that has many
-// of the clicks of a sheet, by the place of the dimension in click.Dimensions.
-// data is the callee's.
-func Shares(r *Rows, rows []int32, put func(dimension int, value Text, data []byte)) {
+// Shares calls share with the Total of each value of each dimension that has
+// many of the clicks of a sheet, by the place of the dimension in
+// click.Dimensions, and put, as AppendSheet does, with what else is to be kept of
+// them. data is the callee's.
+func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []byte), put func(column, block int, data []byte)) {
 	room := &totaller{}
 	for d, column := range columnOf {
 		byValue := map[Text][]int32{}
@@ -71,14 +74,18 @@ func Shares(r *Rows, rows []int32, put func(dimension int, value Text, data []by
 			v := r.dimension(column, i)
 			byValue[v] = append(byValue[v], i)
 		}
+		var frequent []Text
 		for v, some := range byValue {
-			if len(some)*shareOf < len(rows) {
+			if len(some)*shareOf <= len(rows) {
 				continue
 			}
+			frequent = append(frequent, v)
 			var total Total
 			total.addRows(r, some, room)
-			put(d, v, total.AppendDay(nil))
+			share(d, v, total.AppendDay(nil))
 		}
+		slices.Sort(frequent)
+		put(sheetWithout+d, 0, newWithout(r, byValue, frequent).append(nil))
 	}
 }
 
@@ -161,6 +168,7 @@ type Sheet struct {
 	columns [SheetColumns]coded
 	total   []byte
 	share   []byte
+	without []byte
 }
 
 // open begins a block.

@@ -31,7 +31,10 @@ func FuzzSheet(f *testing.F) {
 		f.Add(column, data)
 		f.Add(0, data)
 	}
-	columns.Shares(rows, some, func(_ int, _ columns.Text, data []byte) { f.Add(-1, data) })
+	columns.Shares(rows, some, func(_ int, _ columns.Text, data []byte) { f.Add(-1, data) }, func(column, _ int, data []byte) {
+		whole[column] = data
+		f.Add(column, data)
+	})
 	queries := []click.Query{
 		{Filters: []click.Filter{{Dimension: click.ByTrigger, Values: []string{"qr"}, Not: true}, {Dimension: click.ByCountry, Values: []string{"unknown"}}}},
 		{Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{"unknown"}, Not: true}}},

@@ -227,13 +227,11 @@ func (s *sketched) add(day int64, some [][]byte) {
 // settle counts the visitors if there are certainly more than ExactVisitors,
 // and begins anew.
 func (s *sketched) settle() {
-	// Off by as much is an estimate once in 10¹⁷ times.
-	const sure = ExactVisitors + ExactVisitors/20
 	if s.visitors.registers == nil {
 		s.visitors, s.days = Visitors{}, s.days[:0]
 		return
 	}
-	if s.visitors.Count() > sure {
+	if s.visitors.Count() > surelyMany {
 		s.into.Merge(&s.visitors)
 		for _, day := range s.days {
 			s.needs[day-s.day] &^= s.need

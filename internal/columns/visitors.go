@@ -64,16 +64,19 @@ func (v *Visitors) estimate() {
 }
 
 func (v *Visitors) register(hash uint64) {
+	if i, rank := register(hash); rank > v.registers[i] {
+		v.registers[i] = rank
+	}
+}
+
+// register gives the register of a hash, and its rank.
+func register(hash uint64) (i uint64, rank uint8) {
 	// Registers need uniform bits; hashes with a key have them, others may not
 	// (the finalizer of Steele et al., "SplitMix", 2014).
 	hash = (hash ^ hash>>30) * 0xbf58476d1ce4e5b9
 	hash = (hash ^ hash>>27) * 0x94d049bb133111eb
 	hash ^= hash >> 31
-	i := hash >> (64 - registerBits)
-	rank := uint8(bits.LeadingZeros64(hash<<registerBits|1<<(registerBits-1))) + 1
-	if rank > v.registers[i] {
-		v.registers[i] = rank
-	}
+	return hash >> (64 - registerBits), uint8(bits.LeadingZeros64(hash<<registerBits|1<<(registerBits-1))) + 1
 }
 
 // Merge counts the visitors of another.
@@ -108,6 +111,10 @@ func spread(packed uint32) uint64 {
 	w = (w | w<<8) & 0x00ff00ff00ff00ff
 	return (w | w<<4) & 0x0f0f0f0f0f0f0f0f
 }
+
+// surelyMany is how many an estimate says where there are certainly more than
+// ExactVisitors: it is off by as much once in 10¹⁷ times.
+const surelyMany = ExactVisitors + ExactVisitors/20
 
 // fewVisitors are up to how many take less room as hashes than as registers.
 const fewVisitors = registers / 2 / 8

@@ -55,7 +55,7 @@ type DB struct {
 
 // clicksPage is the size of a page of a file of clicks, in bytes: what is read of
 // it is mostly long, and costs by the page.
-const clicksPage = "16384"
+const clicksPage = "8192"
 
 const (
 	shortReaders = 8

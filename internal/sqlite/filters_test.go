@@ -69,3 +69,46 @@ func TestFilters(t *testing.T) {
 		alike(t, name, tally.Report(), got)
 	}
 }
+
+// TestAllButOne leaves out one value at a time of many visitors in one month.
+func TestAllButOne(t *testing.T) {
+	r := rand.New(rand.NewPCG(31, 32))
+	first := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	events := make([]click.Event, 80_000)
+	for i := range events {
+		at := first.Add(time.Duration(i) * 20 * time.Second)
+		events[i] = click.Event{
+			ID: click.NewID(at, uint64(i+1)), Sequence: uint64(i + 1), Time: at, Link: link.ID(1 + r.IntN(100)),
+			Kind: click.Kind(1 + r.IntN(10)/9), Trigger: click.ByLink, Visitor: uint64(r.IntN(60_000)),
+		}
+		// One in three visitors always comes from the same country.
+		if events[i].Country = fmt.Sprint("C", r.IntN(3)); events[i].Visitor%3 == 0 {
+			events[i].Country = "C1"
+		}
+	}
+	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), 10_000, 1<<40)
+	for some := range slices.Chunk(events, 5000) {
+		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Tidy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, country := range []string{"C0", "C1", "C2"} {
+		q := click.Query{
+			From: first, To: first.AddDate(0, 0, 25), Interval: click.Monthly, Kinds: click.Humans,
+			Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{country}, Not: true}}, Zone: time.UTC,
+		}
+		tally := click.NewTally(q)
+		for i := range events {
+			tally.Add(&events[i])
+		}
+		got, err := c.Report(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums(t, country, &got)
+		alike(t, country, tally.Report(), got)
+	}
+}

@@ -49,15 +49,15 @@ type packedShare struct {
 
 func packSheet(encoder *columns.Encoder, rows *columns.Rows, some []int32, shares bool) (p packedSheet) {
 	some = rows.ByOwner(some)
-	encoder.AppendSheet(rows, some, func(column, block int, data []byte) {
+	put := func(column, block int, data []byte) {
 		p.columns = append(p.columns, packedColumn{column, block, bytes.Clone(data)})
-	})
-	if !shares {
-		return p
 	}
-	columns.Shares(rows, some, func(dimension int, text columns.Text, data []byte) {
-		p.shares = append(p.shares, packedShare{dimension, text, data})
-	})
+	encoder.AppendSheet(rows, some, put)
+	if shares {
+		columns.Shares(rows, some, func(dimension int, text columns.Text, data []byte) {
+			p.shares = append(p.shares, packedShare{dimension, text, data})
+		}, put)
+	}
 	return p
 }
 
