@@ -19,14 +19,7 @@ import (
 func TestFilters(t *testing.T) {
 	events := history(many(t, 40_000))
 	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)/9), 1<<40)
-	for some := range slices.Chunk(events, 5000) {
-		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Tidy(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	drain(t, c, events)
 	slices.SortFunc(events, func(a, b click.Event) int { return int(a.ID>>21 - b.ID>>21) })
 	r := rand.New(rand.NewPCG(21, 22))
 	from, to := events[0].Time, events[len(events)-1].Time.Add(time.Second)
@@ -56,17 +49,8 @@ func TestFilters(t *testing.T) {
 			}
 			q.Filters = append(q.Filters, f)
 		}
-		tally := click.NewTally(q)
-		for i := range events {
-			tally.Add(&events[i])
-		}
 		name := fmt.Sprintf("%s %+v %v %s %s from %v to %v", at, q.Subject, q.Filters, q.Kinds, q.Interval, q.From, q.To)
-		got, err := c.Report(t.Context(), q)
-		if err != nil {
-			t.Fatal(name, err)
-		}
-		sums(t, name, &got)
-		alike(t, name, tally.Report(), got)
+		recount(t, c, name, q, events)
 	}
 }
 
@@ -87,28 +71,12 @@ func TestAllButOne(t *testing.T) {
 		}
 	}
 	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), 10_000, 1<<40)
-	for some := range slices.Chunk(events, 5000) {
-		if err := c.Add(t.Context(), click.Batch{Log: click.LogID{1}, Through: some[len(some)-1].Sequence, Events: some}); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Tidy(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	drain(t, c, events)
 	for _, country := range []string{"C0", "C1", "C2"} {
 		q := click.Query{
 			From: first, To: first.AddDate(0, 0, 25), Interval: click.Monthly, Kinds: click.Humans,
 			Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{country}, Not: true}}, Zone: time.UTC,
 		}
-		tally := click.NewTally(q)
-		for i := range events {
-			tally.Add(&events[i])
-		}
-		got, err := c.Report(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sums(t, country, &got)
-		alike(t, country, tally.Report(), got)
+		recount(t, c, country, q, events)
 	}
 }

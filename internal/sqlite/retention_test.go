@@ -71,16 +71,7 @@ func TestDrop(t *testing.T) {
 						Subject: subject, From: time.Date(2025, 10, 3, 5, 15, 0, 0, at), To: time.Date(2026, 10, 30, 7, 30, 0, 0, at),
 						Zone: at, Kinds: kinds, Interval: click.Monthly, Top: 5,
 					}
-					tally := click.NewTally(q)
-					for i := range events {
-						tally.Add(&events[i])
-					}
-					got, err := c.Report(t.Context(), q)
-					if err != nil {
-						t.Fatal(err)
-					}
-					sums(t, when, &got)
-					alike(t, when+" "+zone, tally.Report(), got)
+					recount(t, c, when+" "+zone, q, events)
 				}
 			}
 		}
