@@ -2,6 +2,7 @@ package columns
 
 import (
 	"slices"
+	"sort"
 
 	"kurz/internal/click"
 )
@@ -13,6 +14,7 @@ type sheetScratch struct {
 	asked  []uint8 // by place
 	slots  []uint64
 	hashes []uint64
+	later  []uint64
 }
 
 // AddSheet counts those clicks of a sheet that the query asks for and that have
@@ -20,7 +22,7 @@ type sheetScratch struct {
 func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 	scan := scan{Counter: c, Sheet: s, first: millis(first), end: millis(end)}
 	scan.whole = s.First >= first && s.Last < end
-	scan.oneBucket = c.key(SlotOf(millis(s.First))) == c.key(SlotOf(millis(s.Last)))
+	scan.divide()
 	s.err = nil
 	if scan.whole && !c.filter.owner {
 		if left, err := scan.totals(); err != nil || !left {
@@ -50,12 +52,27 @@ type scan struct {
 	first, end int64 // in milliseconds since 1970
 	whole      bool  // all clicks are of that time
 	oneBucket  bool  // all clicks are in one bucket of the series
+	// Else, if it is not 0, all from this slot on are in a second one.
+	second int64
 	// counted says that clicks are counted by Totals, and only their visitors are
 	// to be; excluded, that the Total of all clicks is counted already, and those
 	// that do not pass are to be taken away.
 	counted, excluded bool
 	estimated         bool  // so are the visitors
 	others            int64 // of the clicks that were looked at by choose, those that are no people's
+}
+
+// divide finds out in which buckets of the series the clicks are.
+func (s *scan) divide() {
+	first, last := SlotOf(millis(s.First)), SlotOf(millis(s.Last))
+	is := s.key(first)
+	if s.oneBucket = is == s.key(last); s.oneBucket {
+		return
+	}
+	n := sort.Search(int(last-first), func(i int) bool { return s.key(first+int64(i)) != is })
+	if second := first + int64(n); s.key(second) == s.key(last) {
+		s.second = second
+	}
 }
 
 // totals counts by Totals where that is less work. It reports whether anything
@@ -376,11 +393,32 @@ func (s *scan) countVisitors(from, to int, many bool) {
 		return
 	}
 	sheet.slots = s.slotColumn().numbers(sheet.slots, from, to)
+	if s.second != 0 {
+		s.countTwo()
+		return
+	}
 	for i, hash := range sheet.hashes {
 		if sheet.pass[i] == 1 {
 			s.bucket(int64(min(sheet.slots[i], mostSlot))).Add(hash)
 		}
 	}
+}
+
+// countTwo counts the visitors that are marked in one of two buckets.
+func (s *scan) countTwo() {
+	sheet := &s.Counter.sheet
+	sheet.later = grown(sheet.later, len(sheet.hashes))
+	n, later := 0, 0
+	for i, hash := range sheet.hashes {
+		sheet.hashes[n], sheet.later[later] = hash, hash
+		if pass := int(sheet.pass[i]); int64(sheet.slots[i]) >= s.second {
+			later += pass
+		} else {
+			n += pass
+		}
+	}
+	s.bucket(SlotOf(millis(s.First))).addAll(sheet.hashes[:n])
+	s.bucket(SlotOf(millis(s.Last))).addAll(sheet.later[:later])
 }
 
 // bucketSlot gives a slot of the bucket that a click is in.
