@@ -36,6 +36,11 @@ func plainPrefixes(nets []netip.Prefix) []netip.Prefix {
 // Unix socket, which has no address, is trusted only if p.unix.
 func (p proxies) client(peer string, forwarded []string) netip.Addr {
 	addr, known := parseAddress(peer)
+	return p.behind(addr, known, forwarded)
+}
+
+// behind is client for an address that was read before.
+func (p proxies) behind(addr netip.Addr, known bool, forwarded []string) netip.Addr {
 	if !known && !p.unix || known && !p.trusts(addr) {
 		return addr
 	}

@@ -23,6 +23,8 @@ type conn struct {
 	// waits for the next request, so after the last byte of the answer.
 	answering atomic.Bool
 	state     atomic.Int32 // http.ConnState, once net/http has told one
+	// unread is what a lane read of requests that it did not answer.
+	unread []byte
 }
 
 // noState is that of a connection that net/http has not told of.
@@ -35,6 +37,18 @@ type secureConn struct {
 }
 
 func (c secureConn) ConnectionState() tls.ConnectionState { return c.tls.ConnectionState() }
+
+// Read gives what was read before, then what comes.
+func (c *conn) Read(b []byte) (int, error) {
+	if len(c.unread) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.unread)
+	if c.unread = c.unread[n:]; len(c.unread) == 0 {
+		c.unread = nil
+	}
+	return n, nil
+}
 
 // front gives the conn itself, of a secureConn too.
 func (c *conn) front() *conn { return c }
@@ -70,11 +84,10 @@ func (e *Edge) connState(nc net.Conn, state http.ConnState) {
 		return
 	}
 	c := f.front()
-	from := noState
-	if state != http.StateNew {
-		from = http.ConnState(c.state.Load())
+	if state == http.StateNew {
+		return // it has been counted since a lane has handed it over
 	}
-	c.state.Store(int32(state))
+	from := http.ConnState(c.state.Swap(int32(state)))
 	e.flow.move(from, state)
 	if state == http.StateIdle {
 		c.answering.Store(false)
@@ -134,24 +147,11 @@ func protocolFault(b []byte) (*fault.Error, int) {
 // malformed gives the whole answer to bytes that are no request.
 func (e *Edge) malformed(f *fault.Error, status int) []byte {
 	rec := &record{route: RouteMalformed, code: f.Code}
-	rec.id = drawID(e.s.Rand, &rec.buf)
+	drawID(e.s.Rand, &rec.buf)
+	rec.id = string(rec.buf[:])
 	e.told(rec, "OTHER", status, 0)
 
 	a := answerOf(f, status, rec.id, false)
 	a.add("Connection", "close")
-	a.add("Content-Length", strconv.Itoa(len(a.body)))
-	a.add("Date", e.s.Now().UTC().Format(http.TimeFormat))
-	b := make([]byte, 0, 512+len(a.body))
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, ' ')
-	b = append(b, http.StatusText(status)...)
-	for _, line := range a.header {
-		b = append(b, "\r\n"...)
-		b = append(b, line[0]...)
-		b = append(b, ": "...)
-		b = append(b, line[1]...)
-	}
-	b = append(b, "\r\n\r\n"...)
-	return append(b, a.body...)
+	return a.appendTo(nil, e.s.Now(), false)
 }

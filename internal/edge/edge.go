@@ -10,6 +10,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -38,6 +39,8 @@ type Settings struct {
 	TrustUnixSocket bool
 
 	TLS *TLS // nil: plain HTTP
+	// NetHTTP has net/http answer everything, also what lanes could.
+	NetHTTP bool
 
 	Logger   *slog.Logger // nil: none
 	Observer Observer     // nil: none
@@ -98,6 +101,8 @@ type Edge struct {
 	proxies   proxies
 	redirects atomic.Uint64 // for sampling
 	exchanges sync.Pool
+	lanes     lanes
+	handover  *handover
 	server    *http.Server
 	flow      flow
 }
@@ -119,6 +124,9 @@ func New(s Settings) *Edge {
 	s.Timeouts.fill()
 	e := &Edge{s: s, proxies: proxies{nets: plainPrefixes(s.TrustedProxies), unix: s.TrustUnixSocket}}
 	e.exchanges.New = func() any { return new(exchange) }
+	e.lanes = lanes{ctx: context.Background(), all: map[*lane]struct{}{}}
+	e.lanes.spaces.New = func() any { return new(workspace) }
+	e.handover = newHandover()
 	e.server = e.newServer()
 	return e
 }
@@ -173,7 +181,8 @@ func (e *Edge) begin(rec *record, out *writer, r *http.Request, route string) {
 		route: route, edge: e, out: out, buf: rec.buf,
 	}
 	if rec.id == "" {
-		rec.id = drawID(e.s.Rand, &rec.buf)
+		drawID(e.s.Rand, &rec.buf)
+		rec.id = string(rec.buf[:])
 	}
 	h := out.Header()
 	h["X-Request-Id"] = []string{rec.id}

@@ -84,12 +84,12 @@ func MethodNotAllowed(allowed ...string) error {
 // error is logged and the connection cut with http.ErrAbortHandler, so that no
 // client takes the part for the whole.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	f := faultOf(r, err)
+	f := faultOf(r.Context(), err)
 	id := w.Header().Get("X-Request-Id")
 	if rec := recordOf(r.Context()); rec != nil {
 		id, rec.code = rec.id, f.Code
 		if rec.edge != nil {
-			rec.edge.cause(rec, r, f, err)
+			rec.edge.cause(r.Context(), rec, f, err)
 		}
 		if rec.written() {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to break off an answer
@@ -124,14 +124,14 @@ func writeFault(w http.ResponseWriter, r *http.Request, id string, f *fault.Erro
 }
 
 // faultOf gives what the client may see of err.
-func faultOf(r *http.Request, err error) *fault.Error {
+func faultOf(ctx context.Context, err error) *fault.Error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault.New(fault.PayloadTooLarge, "The body may have at most %d bytes", tooLarge.Limit)
 	}
-	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return fault.Wrap(fault.Unavailable, err, "The request was given up")
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

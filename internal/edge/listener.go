@@ -11,7 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -110,109 +109,26 @@ func Notify(socket, state string) error {
 	return errors.Join(err, c.Close())
 }
 
-// plain gives a listener whose connections answer malformed requests in JSON.
-func (e *Edge) plain(l net.Listener) net.Listener { return plainListener{l, e} }
-
-type plainListener struct {
-	net.Listener
-	edge *Edge
-}
-
-func (l plainListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &conn{Conn: c, edge: l.edge}, nil
-}
-
-// tlsListener gives connections whose TLS handshake is done, so that those for
-// HTTP/1 can be wrapped; net/http would do the handshake itself, and finds
-// HTTP/2 only in a bare *tls.Conn.
-type tlsListener struct {
-	net.Listener
-	edge   *Edge
-	config *tls.Config
-	ready  chan accepted
-	close  func() error // once
-	closed chan struct{}
-}
-
-type accepted struct {
-	conn net.Conn
-	err  error
-}
-
-func (e *Edge) secure(raw net.Listener, config *tls.Config) net.Listener {
-	l := &tlsListener{
-		Listener: raw, edge: e, config: config,
-		ready: make(chan accepted), closed: make(chan struct{}),
-	}
-	l.close = sync.OnceValue(func() error {
-		close(l.closed)
-		return raw.Close()
-	})
-	go l.run()
-	return l
-}
-
-// run accepts until the listener is closed.
-func (l *tlsListener) run() {
-	for {
-		c, err := l.Listener.Accept()
-		if err == nil {
-			go l.handshake(c)
-			continue
-		}
-		// net/http waits a little after a passing error before it asks again.
-		if !l.give(accepted{err: err}) || errors.Is(err, net.ErrClosed) {
-			return
-		}
-	}
-}
-
-// give hands something to Accept; false if the listener was closed.
-func (l *tlsListener) give(a accepted) bool {
-	select {
-	case l.ready <- a:
-		return true
-	case <-l.closed:
-		return false
-	}
-}
-
-func (l *tlsListener) Accept() (net.Conn, error) {
-	select {
-	case a := <-l.ready:
-		return a.conn, a.err
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *tlsListener) Close() error { return l.close() }
-
-func (l *tlsListener) handshake(raw net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.edge.s.Timeouts.Header)
+// handshake answers a connection over TLS. HTTP/2 is net/http's from the
+// beginning, which finds it only in a bare *tls.Conn.
+func (e *Edge) handshake(raw net.Conn, config *tls.Config) {
+	c := tls.Server(raw, config)
+	l := e.lanes.open(e, c, true)
+	ctx, cancel := context.WithTimeout(e.lanes.ctx, e.s.Timeouts.Header)
 	defer cancel()
-	c := tls.Server(raw, l.config)
 	if err := c.HandshakeContext(ctx); err != nil {
-		l.edge.refusePlain(err)
-		_ = raw.Close()
+		e.refusePlain(err)
+		l.end()
 		return
 	}
-	var done net.Conn
 	switch c.ConnectionState().NegotiatedProtocol {
 	case acme.ALPNProto: // the handshake was the proof
-		_ = c.Close()
-		return
+		l.end()
 	case "h2":
-		done = c
+		e.lanes.remove(l)
+		e.handover.give(c)
 	default:
-		done = secureConn{&conn{Conn: c, edge: l.edge}, c}
-	}
-	if !l.give(accepted{conn: done}) {
-		_ = c.Close()
+		l.serve()
 	}
 }
 

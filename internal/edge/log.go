@@ -79,11 +79,11 @@ func (e *Edge) told(rec *record, method string, status int, took time.Duration) 
 
 // cause logs why a request failed, where the client isn't told. Addresses in
 // the texts of network errors are left out.
-func (e *Edge) cause(rec *record, r *http.Request, f *fault.Error, err error) {
+func (e *Edge) cause(ctx context.Context, rec *record, f *fault.Error, err error) {
 	if f.Code != fault.Internal && (f.Code != fault.Unavailable || f.Unwrap() == nil) {
 		return
 	}
-	if r.Context().Err() != nil {
+	if ctx.Err() != nil {
 		return // the client went away; that is no fault
 	}
 	level := slog.LevelError

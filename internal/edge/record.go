@@ -78,18 +78,25 @@ const maxRequestID = 64
 // and it is well-formed: 1 to 64 of A–Z a–z 0–9 . _ -
 func givenID(h http.Header) string {
 	ids := h["X-Request-Id"]
-	if len(ids) != 1 || len(ids[0]) == 0 || len(ids[0]) > maxRequestID {
+	if len(ids) != 1 || !wellFormedID(ids[0]) {
 		return ""
 	}
-	for _, c := range []byte(ids[0]) {
-		switch {
+	return ids[0]
+}
+
+func wellFormedID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
 		case c == '.', c == '_', c == '-':
 		default:
-			return ""
+			return false
 		}
 	}
-	return ids[0]
+	return true
 }
 
 const (
@@ -101,7 +108,7 @@ const (
 // drawID makes a request id of about 70 random bits. The low letters are a
 // little likelier than the others, which costs an id nothing. It fails only if
 // the source of randomness does; the id is then all zeros.
-func drawID(random io.Reader, buf *[len(idPrefix) + idRandom]byte) string {
+func drawID(random io.Reader, buf *[len(idPrefix) + idRandom]byte) {
 	copy(buf[:], idPrefix)
 	tail := buf[len(idPrefix):]
 	if _, err := io.ReadFull(random, tail); err != nil {
@@ -110,5 +117,4 @@ func drawID(random io.Reader, buf *[len(idPrefix) + idRandom]byte) string {
 	for i, b := range tail {
 		tail[i] = base62[b%62]
 	}
-	return string(buf[:])
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -51,96 +50,59 @@ func (e *Edge) Serve(ctx context.Context, listeners ...net.Listener) error {
 	if len(listeners) == 0 {
 		return errors.New("no listener to serve on")
 	}
-	wrap := e.plain
+	welcome := e.welcome
 	if e.s.TLS != nil {
 		config, err := e.s.TLS.config(e.s.Now, e.s.Logger)
 		if err != nil {
 			return err
 		}
-		wrap = func(l net.Listener) net.Listener { return e.secure(l, config) }
+		welcome = func(c net.Conn) { e.handshake(c, config) }
 	}
-	served := make(chan error, len(listeners))
-	wrapped := make([]net.Listener, 0, len(listeners))
+	go e.server.Serve(e.handover) //nolint:errcheck // it ends with the handover
+	accepted := make(chan error, len(listeners))
 	for _, l := range listeners {
-		l = wrap(l)
-		wrapped = append(wrapped, l)
-		go func() { served <- e.server.Serve(l) }()
+		go func() { accepted <- e.accept(l, welcome) }()
 	}
 	e.notify("READY=1")
 	var broken error
 	running := len(listeners)
 	select {
 	case <-ctx.Done():
-	case err := <-served:
+	case err := <-accepted:
 		broken, running = fmt.Errorf("serve: %w", err), running-1
 	}
 	e.notify("STOPPING=1")
-	// Accepting ends before Shutdown begins, which answers no request that it
-	// has not read yet.
-	for _, l := range wrapped {
+	// Accepting ends before all else, so that nobody comes who is not answered.
+	for _, l := range listeners {
 		_ = l.Close()
 	}
 	for range running {
-		<-served //nolint:errcheck // that it was closed
+		<-accepted //nolint:errcheck // that it was closed
 	}
 	e.stop(context.WithoutCancel(ctx))
 	return broken
 }
 
-// stop ends the server with grace: what was accepted is answered, then the
-// connections are closed.
+// stop ends with grace: what was accepted is answered, then the connections
+// are closed.
 func (e *Edge) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, e.s.Timeouts.Grace)
 	defer cancel()
 	// Idle connections are closed, the others after their next answer.
+	e.lanes.closing.Store(true)
+	e.lanes.close(laneIdle)
 	e.server.SetKeepAlivesEnabled(false)
-	e.flow.wait(ctx)
-	if err := e.server.Shutdown(ctx); err != nil {
+	e.settle(ctx)
+	err := e.server.Shutdown(ctx)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		e.s.Logger.Warn("requests cut off at the end of the grace period", "error", redact(err.Error()))
 		// What can't be closed is closed with the process.
 		_ = e.server.Close()
 	}
-}
-
-// silence is for how long a connection without a byte of a request is waited
-// for at the end: its request may be on the way.
-const silence = time.Second
-
-// flow counts the connections that wait for an answer, which net/http's own
-// Shutdown would drop where it has not yet read the request.
-type flow struct{ fresh, busy atomic.Int64 }
-
-// move is told of a connection's states.
-func (f *flow) move(from, to http.ConnState) {
-	for _, m := range [...]struct {
-		state http.ConnState
-		by    int64
-	}{{from, -1}, {to, 1}} {
-		switch m.state {
-		case http.StateNew:
-			f.fresh.Add(m.by)
-		case http.StateActive:
-			f.busy.Add(m.by)
-		}
-	}
-}
-
-// wait waits until nothing waits for an answer, or ctx ends.
-func (f *flow) wait(ctx context.Context) {
-	quiet := time.NewTimer(silence)
-	defer quiet.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	patient := true
-	for f.busy.Load() > 0 || patient && f.fresh.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-quiet.C:
-			patient = false
-		case <-tick.C:
-		}
-	}
+	e.lanes.close(laneFresh, laneBusy)
 }
 
 func (e *Edge) notify(state string) {

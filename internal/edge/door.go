@@ -1,0 +1,190 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The pause after a connection that could not be accepted, for want of file
+// descriptors as a rule: it doubles from the first to the last.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// accept calls welcome, in goroutines of their own, with the connections that
+// come in, until the listener is closed or breaks.
+func (e *Edge) accept(l net.Listener, welcome func(net.Conn)) error {
+	pause := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		if err == nil {
+			pause = 0
+			go welcome(c)
+			continue
+		}
+		passing, ok := errors.AsType[interface {
+			error
+			Temporary() bool
+		}](err)
+		if !ok || !passing.Temporary() {
+			return err
+		}
+		if pause = min(max(2*pause, firstPause), lastPause); pause == firstPause {
+			e.s.Logger.Warn("connections wait, since none can be accepted", "error", redact(err.Error()))
+		}
+		time.Sleep(pause)
+	}
+}
+
+// welcome answers a connection.
+func (e *Edge) welcome(c net.Conn) { e.lanes.open(e, c, false).serve() }
+
+// lanes are all the lanes of an Edge.
+type lanes struct {
+	ctx     context.Context // of what lanes ask for: nobody's request
+	closing atomic.Bool     // no answer is followed by another
+	spaces  sync.Pool       // of *workspace
+
+	mu  sync.Mutex
+	all map[*lane]struct{}
+}
+
+// open makes the lane of a connection.
+func (s *lanes) open(e *Edge, c net.Conn, secure bool) *lane {
+	l := &lane{conn: c, edge: e, secure: secure, workspace: s.spaces.Get().(*workspace)}
+	l.peer, l.known = parseAddress(c.RemoteAddr().String())
+	s.mu.Lock()
+	s.all[l] = struct{}{}
+	s.mu.Unlock()
+	return l
+}
+
+func (s *lanes) remove(l *lane) {
+	s.mu.Lock()
+	delete(s.all, l)
+	s.mu.Unlock()
+}
+
+// close ends the lanes in one of some states.
+func (s *lanes) close(states ...int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.all {
+		for _, state := range states {
+			if l.state.CompareAndSwap(state, laneOver) {
+				// Over TLS that writes, and may wait for a client that doesn't read.
+				go func() { _ = l.conn.Close() }()
+			}
+		}
+	}
+}
+
+// count gives how many lanes wait for the first byte, and how many for an
+// answer.
+func (s *lanes) count() (fresh, busy int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.all {
+		switch l.state.Load() {
+		case laneFresh:
+			fresh++
+		case laneBusy:
+			busy++
+		}
+	}
+	return fresh, busy
+}
+
+// handover is the listener from which net/http gets what lanes leave to it.
+type handover struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	close  func() // once
+	addr   net.Addr
+}
+
+func newHandover() *handover {
+	h := &handover{conns: make(chan net.Conn), closed: make(chan struct{}), addr: &net.TCPAddr{}}
+	h.close = sync.OnceFunc(func() { close(h.closed) })
+	return h
+}
+
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handover) Close() error {
+	h.close()
+	return nil
+}
+
+func (h *handover) Addr() net.Addr { return h.addr }
+
+// give gives a connection to net/http, or closes it if that has ended.
+func (h *handover) give(c net.Conn) bool {
+	select {
+	case h.conns <- c:
+		return true
+	case <-h.closed:
+		_ = c.Close()
+		return false
+	}
+}
+
+// silence is for how long a connection without a byte of a request is waited
+// for at the end: its request may be on the way.
+const silence = time.Second
+
+// flow counts the connections of net/http's that wait for an answer, which its
+// own Shutdown would drop where it has not yet read the request.
+type flow struct{ fresh, busy atomic.Int64 }
+
+// move is told of a connection's states.
+func (f *flow) move(from, to http.ConnState) {
+	for _, m := range [...]struct {
+		state http.ConnState
+		by    int64
+	}{{from, -1}, {to, 1}} {
+		switch m.state {
+		case http.StateNew:
+			f.fresh.Add(m.by)
+		case http.StateActive:
+			f.busy.Add(m.by)
+		}
+	}
+}
+
+// settle waits until nothing waits for an answer, or ctx ends.
+func (e *Edge) settle(ctx context.Context) {
+	quiet := time.NewTimer(silence)
+	defer quiet.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for patient := true; ; {
+		// In the order in which connections move, so that none is missed.
+		fresh, busy := e.lanes.count()
+		fresh, busy = fresh+e.flow.fresh.Load(), busy+e.flow.busy.Load()
+		if busy == 0 && (!patient || fresh == 0) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			patient = false
+			e.lanes.close(laneFresh)
+		case <-tick.C:
+		}
+	}
+}
