@@ -60,16 +60,21 @@ type recorder struct{}
 
 func (recorder) Record(*click.Visit) error { return nil }
 
-// redirects makes a real handler for the store, with a limit of quota a minute.
-func redirects(t testing.TB, quota int) *redirect.Handler {
+func domains(t testing.TB) *link.Domains {
 	t.Helper()
 	d, err := link.NewDomains(&url.URL{Scheme: "https", Host: "kurz.example"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// redirects makes a real handler for the store, with a limit of quota a minute.
+func redirects(t testing.TB, quota int) *redirect.Handler {
+	t.Helper()
 	return redirect.New(redirect.Settings{
 		Resolver: redirect.NewResolver(redirect.ResolverSettings{Memory: memory.NewRoutes(100), Store: store{}}),
-		Recorder: recorder{}, Domains: d, Blocklist: link.NewBlocklist([]string{"bad.example"}),
+		Recorder: recorder{}, Domains: domains(t), Blocklist: link.NewBlocklist([]string{"bad.example"}),
 		Limits: memory.NewLimits(1000), Limit: ratelimit.Limit{Name: "redirect", Quota: quota, Window: time.Minute},
 	})
 }

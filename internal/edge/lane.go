@@ -34,6 +34,7 @@ type lane struct {
 	peer   netip.Addr
 	known  bool // that there is a peer
 	state  atomic.Int32
+	used   bool // an answer was sent
 	// When the deadlines are that the connection has now.
 	readBy, writeBy time.Time
 	*workspace
@@ -46,6 +47,10 @@ const (
 	laneIdle               // all is answered
 	laneOver               // closed, or about to be
 )
+
+// fewest is how many bytes make net/http take another request for begun on a
+// connection.
+const fewest = 4
 
 // laneRoom is the most of a request that a lane takes.
 const laneRoom = 4 << 10
@@ -86,7 +91,11 @@ func (l *lane) step() bool {
 	case l.n == 0:
 		return l.rest() && l.read()
 	}
-	switch l.head.parse(l.in[:l.n]) {
+	shape := l.head.parse(l.in[:l.n])
+	if l.used && l.n < fewest {
+		shape = partial
+	}
+	switch shape {
 	case common:
 		if target := view(l.head.target); routeOf(target, target) == RouteRedirect {
 			return l.answer()
@@ -122,7 +131,7 @@ func (l *lane) read() bool {
 	case n > 0 && (l.state.Load() == laneBusy || l.wake()):
 		l.n += n
 		return true
-	case n == 0 && l.n > 0 && errors.Is(err, io.EOF):
+	case n == 0 && l.n > 0 && errors.Is(err, io.EOF) && !(l.used && l.n < fewest):
 		return l.handOver() // what is to be said of half a request is net/http's
 	}
 	return l.end()
@@ -171,7 +180,7 @@ func (l *lane) answer() bool {
 	}
 	e.told(&l.rec, method, status, e.s.Now().Sub(began))
 	l.req, l.resp.RequestID, l.rec.id = redirect.Request{}, "", ""
-	l.n = copy(l.in[:], l.in[h.size:l.n])
+	l.n, l.used = copy(l.in[:], l.in[h.size:l.n]), true
 	return err == nil && !l.resp.Close || l.end()
 }
 
