@@ -118,7 +118,7 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 		Preview: edge.HandlerFunc(pages.Preview), Ops: edge.HandlerFunc(o.handle),
 		TrustedProxies: s.TrustedProxies.Ranges, TrustUnixSocket: s.TrustedProxies.Unix, TLS: a.tls(certs),
 		Logger: w.Logger, Observer: m, LogRedirects: logged, Now: w.Now, Rand: w.Rand,
-		Timeouts: edge.Timeouts{Grace: s.ShutdownGrace}, NotifySocket: w.NotifySocket,
+		NetHTTP: !s.FastPath, Timeouts: edge.Timeouts{Grace: s.ShutdownGrace}, NotifySocket: w.NotifySocket,
 	}
 }
 

@@ -32,6 +32,7 @@ type Settings struct {
 
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" group:"Server" doc:"Addresses or CIDR ranges of reverse proxies, separated by commas; unix is whoever connects to a Unix socket. Only from these is X-Forwarded-For believed."`
 	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"10s" group:"Server" doc:"How long requests that run may go on after SIGTERM."`
+	FastPath       bool          `env:"FAST_PATH" default:"true" group:"Server" doc:"Answers plain requests for links without the general HTTP server, at a third of the cost; false leaves everything to it."`
 
 	TLSCert       string `env:"TLS_CERT" group:"TLS" doc:"File with the certificate chain, PEM. Read anew when it changes."`
 	TLSKey        string `env:"TLS_KEY" group:"TLS" doc:"File with the certificate's private key, PEM."`

@@ -179,7 +179,7 @@ func TestBodyThatLooksLikeAnError(t *testing.T) {
 // TestAppendToIsWriteTo compares the two ways in which a redirect is written.
 func TestAppendToIsWriteTo(t *testing.T) {
 	s := settings(t)
-	s.Redirect = redirects(t, 1000)
+	s.Redirect, s.NetHTTP = redirects(t, 1000), true
 	s.Now = func() time.Time { return noon }
 	handler := redirects(t, 1000)
 	addr := serve(t, s)

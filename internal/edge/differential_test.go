@@ -154,7 +154,7 @@ func newPair(t testing.TB) *pair {
 		s := settings(t)
 		s.Redirect = redirect.New(redirect.Settings{
 			Resolver: redirect.NewResolver(redirect.ResolverSettings{Memory: known{}, Store: store{}, Now: func() time.Time { return noon }}),
-			Recorder: recorder, Domains: domains(t), Blocklist: link.NewBlocklist([]string{"bad.example"}),
+			Recorder: recorder, HonourDNT: true, Domains: domains(t), Blocklist: link.NewBlocklist([]string{"bad.example"}),
 			Limits: memory.NewLimits(1000), Limit: ratelimit.Limit{Name: "redirect", Quota: ratelimit.MaxQuota, Window: 24 * time.Hour},
 		})
 		s.Now, s.Rand, s.NetHTTP = func() time.Time { return noon }, dry{}, netHTTP
