@@ -59,7 +59,13 @@ type running struct {
 	stop     func() error
 }
 
-func run(t *testing.T, change func(*app.Parts), environ ...string) *running {
+func run(t testing.TB, change func(*app.Parts), environ ...string) *running {
+	t.Helper()
+	return runOn(t, func(l net.Listener) net.Listener { return l }, change, environ...)
+}
+
+// runOn is run with another listener in front of the port.
+func runOn(t testing.TB, front func(net.Listener) net.Listener, change func(*app.Parts), environ ...string) *running {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +76,7 @@ func run(t *testing.T, change func(*app.Parts), environ ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := journal.Open(filepath.Join(t.TempDir(), "journal"), journal.Options{SegmentSize: 1 << 20})
+	log, err := journal.Open(filepath.Join(t.TempDir(), "journal"), journal.Options{SegmentSize: 1 << 20, Sync: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +99,7 @@ func run(t *testing.T, change func(*app.Parts), environ ...string) *running {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- r.app.Run(ctx, listener) }()
+	go func() { ended <- r.app.Run(ctx, front(listener)) }()
 	r.stop = func() error {
 		cancel()
 		err := <-ended
@@ -113,7 +119,7 @@ func (r *running) get(t *testing.T, path string) (int, http.Header, string) {
 	return r.do(t, http.MethodGet, path, "")
 }
 
-func (r *running) do(t *testing.T, method, path, body string) (int, http.Header, string) {
+func (r *running) do(t testing.TB, method, path, body string) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
 	if err != nil {

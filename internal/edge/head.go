@@ -1,5 +1,7 @@
 package edge
 
+import "encoding/binary"
+
 // head is the head of a request of the common shape: what nearly all requests
 // for links look like. Its fields lie in the buffer that it was read from; one
 // that the request does not have is nil.
@@ -97,9 +99,7 @@ func (h *head) fields(b []byte, i int) shape {
 		for i++; i < len(b) && (b[i] == ' ' || b[i] == '\t'); i++ {
 		}
 		from = i
-		for i < len(b) && classes[b[i]]&inValue != 0 {
-			i++
-		}
+		i += valueLen(b[i:])
 		if i == len(b) || b[i] == '\r' && i+1 == len(b) {
 			return partial
 		}
@@ -116,6 +116,23 @@ func (h *head) fields(b []byte, i int) shape {
 		i += 2
 	}
 	return partial
+}
+
+// valueLen gives how many bytes at the beginning of b may be in a field's value.
+// Of eight that are all visible it takes one look.
+func valueLen(b []byte) (n int) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; n+8 <= len(b); n += 8 {
+		v := binary.LittleEndian.Uint64(b[n:])
+		del := v ^ 0x7f*ones
+		if ((v-' '*ones)&^v|(del-ones)&^del)&tops != 0 {
+			break // a byte below ' ', or 0x7f
+		}
+	}
+	for n < len(b) && classes[b[n]]&inValue != 0 {
+		n++
+	}
+	return n
 }
 
 // field takes a field; false if it makes the request doubtful.

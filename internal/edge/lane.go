@@ -34,7 +34,8 @@ type lane struct {
 	peer   netip.Addr
 	known  bool // that there is a peer
 	state  atomic.Int32
-	used   bool // an answer was sent
+	used   bool      // an answer was sent
+	done   time.Time // when
 	// When the deadlines are that the connection has now.
 	readBy, writeBy time.Time
 	*workspace
@@ -119,12 +120,13 @@ func (l *lane) rest() bool {
 
 // read waits for more of a request.
 func (l *lane) read() bool {
-	now := l.edge.s.Now()
 	switch t := &l.edge.s.Timeouts; {
 	case l.state.Load() == laneIdle:
-		l.readUntil(now.Add(t.Idle), t.Idle/8)
-	case l.n > 0 && l.readBy.Sub(now) > t.Header:
-		l.readUntil(now.Add(t.Header), 0)
+		l.readUntil(l.done.Add(t.Idle), t.Idle/8)
+	case l.n > 0:
+		if now := l.edge.s.Now(); l.readBy.Sub(now) > t.Header {
+			l.readUntil(now.Add(t.Header), 0)
+		}
 	}
 	n, err := l.conn.Read(l.in[l.n:])
 	switch {
@@ -178,7 +180,8 @@ func (l *lane) answer() bool {
 	if h.isHead {
 		method = http.MethodHead
 	}
-	e.told(&l.rec, method, status, e.s.Now().Sub(began))
+	l.done = e.s.Now()
+	e.told(&l.rec, method, status, l.done.Sub(began))
 	l.req, l.resp.RequestID, l.rec.id = redirect.Request{}, "", ""
 	l.n, l.used = copy(l.in[:], l.in[h.size:l.n]), true
 	return err == nil && !l.resp.Close || l.end()
