@@ -277,13 +277,24 @@ func (l *lane) handOver() bool {
 	e.flow.move(noState, state)
 	l.leave()
 	var all net.Conn = c
-	if t, ok := l.conn.(*tls.Conn); ok {
-		all = secureConn{c, t}
+	raw := l.conn
+	if t, ok := raw.(*tls.Conn); ok {
+		all, raw = secureConn{c, t}, t.NetConn()
 	}
+	probe(raw)
 	if !e.handover.give(all) {
 		e.flow.move(state, http.StateClosed)
 	}
 	return false
+}
+
+// probe has the system find out whether a silent client is still there, which
+// net/http may stream to for hours.
+func probe(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		// A connection that is broken ends anyway.
+		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true})
+	}
 }
 
 // end closes the connection.

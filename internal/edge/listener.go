@@ -33,7 +33,9 @@ func Listen(addr string) ([]net.Listener, error) {
 		network, where = "unix", path
 		removeStale(path)
 	}
-	l, err := net.Listen(network, where)
+	// Lanes end idle connections soon enough; what goes to net/http gets its
+	// probes there, so that most connections are spared four system calls.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, where)
 	switch {
 	case err == nil:
 		return []net.Listener{l}, nil
@@ -125,6 +127,7 @@ func (e *Edge) handshake(raw net.Conn, config *tls.Config) {
 	case acme.ALPNProto: // the handshake was the proof
 		l.end()
 	case "h2":
+		probe(raw)
 		e.lanes.remove(l)
 		e.handover.give(c)
 	default:

@@ -1,0 +1,64 @@
+package edge_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kurz/internal/edge"
+)
+
+// watched is a listener that shows what it accepts.
+type watched struct {
+	net.Listener
+	conns chan *net.TCPConn
+}
+
+func (w watched) Accept() (net.Conn, error) {
+	c, err := w.Listener.Accept()
+	if err == nil {
+		w.conns <- c.(*net.TCPConn)
+	}
+	return c, err
+}
+
+// TestProbes: a connection that net/http answers is probed by the system, one
+// of a lane, which ends by itself, is not.
+func TestProbes(t *testing.T) {
+	listeners, err := edge.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := watched{listeners[0], make(chan *net.TCPConn, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- edge.New(settings(t)).Serve(ctx, l) }()
+	for path, want := range map[string]int{"/found": 0, "/api": 1} {
+		c := dial(t, l.Addr().String())
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := (<-l.conns).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got int
+		if err := raw.Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE) }); err != nil {
+			t.Fatal(err)
+		}
+		if got != want || err != nil {
+			t.Errorf("%s: probes %d, want %d, %v", path, got, want, err)
+		}
+		c.Close()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
