@@ -56,6 +56,7 @@ func oneIf(is bool) float64 {
 func routeMeasures(r *memory.Routes) []app.Measure {
 	return []app.Measure{
 		{Name: "kurz_cache_entries", Help: "Links in memory.", Read: func() float64 { return float64(r.Stats().Links) }},
+		{Name: "kurz_cache_bytes", Help: "Memory taken by what is known of links.", Read: func() float64 { return float64(r.Stats().Bytes) }},
 		{Name: "kurz_cache_evictions_total", Help: "Links dropped from memory for want of room.", Total: true, Read: func() float64 { return float64(r.Stats().Evicted) }},
 	}
 }

@@ -92,7 +92,7 @@ func cacheRoundTrip(t *testing.T, c link.Cache) {
 		if err != nil || !ok {
 			t.Fatalf("Get: %v, error %v", ok, err)
 		}
-		if diff := cmp.Diff(want, *got); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
@@ -126,7 +126,7 @@ var oneKey = link.Key{Code: "abc1234"}
 
 func cacheMissing(t *testing.T, c link.Cache) {
 	r, ok, err := c.Get(t.Context(), oneKey)
-	if ok || err != nil || r != nil {
+	if ok || err != nil || r != (link.Route{}) {
 		t.Errorf("Get: %v, %v, error %v", r, ok, err)
 	}
 	forget(t, c, link.Key{Code: "unknown"}, 3)

@@ -7,8 +7,8 @@ import (
 	"kurz/internal/account"
 )
 
-// Route is what a redirect needs of a link: small, immutable, shared between
-// goroutines. A Route of Version 0 says that the key has no link.
+// Route is what a redirect needs of a link. A Route of Version 0 says that the
+// key has no link.
 type Route struct {
 	ID           ID
 	Owner        account.ID

@@ -114,8 +114,8 @@ type Query struct {
 type Cache interface {
 	// Get gives the route kept for a key; ok is false where none is. A route
 	// kept as "not there" has Version 0.
-	Get(ctx context.Context, k Key) (r *Route, ok bool, err error)
-	// Put keeps a route, which nobody may change afterwards. It never replaces
+	Get(ctx context.Context, k Key) (r Route, ok bool, err error)
+	// Put keeps a copy of a route. It never replaces
 	// one of a higher version, nor does it store one below the version last
 	// given to Forget, for at least TombstoneTime after that.
 	Put(ctx context.Context, k Key, r *Route) error

@@ -3,17 +3,19 @@ package memory
 import (
 	"context"
 	"hash/maphash"
+	"math"
 	"math/bits"
-	"strings"
 	"time"
+	"unsafe"
 
 	"kurz/internal/link"
 )
 
 // Routes is the hot cache of a node, a link.Cache with bounded room.
 //
-// Get takes no lock and allocates nothing: it probes a table of atomic
-// pointers to entries that never change. Put and Forget lock the key's shard.
+// Get takes no lock and allocates nothing. Put and Forget lock the key's
+// shard. Links are packed into pages without pointers (see page), so that
+// however many there are, the garbage collector has nothing to look at.
 //
 // What stays is decided by S3-FIFO (Yang and others, "FIFO queues are all you
 // need for cache eviction", SOSP 2023): a new key waits in a small queue and
@@ -23,76 +25,82 @@ import (
 // their own, so that guessing codes can't displace links at all.
 type Routes struct {
 	seed   maphash.Seed
+	began  time.Time // what LoadedAt is counted from
 	shards []routeShard
 	shift  int // of a hash, to its shard
 }
 
 var _ link.Cache = (*Routes)(nil)
 
+// bytesEach is what a link may take on average; see NewRoutes.
+const bytesEach = 512
+
 // NewRoutes makes a cache for at most about capacity links, and a sixteenth of
-// that many keys without one. It takes memory as it fills: some 250 bytes a
-// link, and the destination.
+// that many keys without one. It takes memory as it fills: some 80 bytes a
+// link, and the destination. Where links have so much to them that they take
+// more than 512 bytes each, fewer are kept, so that nobody fills the memory by
+// making long ones.
 func NewRoutes(capacity int) *Routes {
-	const most = 256
 	shards := 1
-	for shards < most && shards*256 < capacity {
+	for shards < 256 && shards*256 < capacity || shards < 1024 && shards*4096 < capacity {
 		shards *= 2
 	}
 	c := &Routes{
 		seed:   maphash.MakeSeed(),
+		began:  time.Now(),
 		shards: make([]routeShard, shards),
 		shift:  64 - bits.TrailingZeros(uint(shards)),
 	}
 	for i := range c.shards {
-		c.shards[i].init(capacity / shards)
+		c.shards[i].init(c.seed, capacity/shards, bytesEach)
 	}
 	return c
 }
 
 // Get is that of link.Cache.
-func (c *Routes) Get(_ context.Context, k link.Key) (*link.Route, bool, error) {
-	hash := c.hash(k)
-	e := c.shard(hash).find(hash, k)
-	if e == nil {
-		return nil, false, nil
+func (c *Routes) Get(_ context.Context, k link.Key) (r link.Route, ok bool, err error) {
+	hash := hashOf(c.seed, k)
+	var f found
+	if !c.shard(hash).index.Load().find(hash, k, &f) {
+		return r, false, nil
 	}
-	e.used()
-	return &e.route, true, nil
+	f.entry.used()
+	f.read(&r)
+	if f.loaded != never {
+		r.LoadedAt = c.began.Add(time.Duration(f.loaded))
+	}
+	return r, true, nil
 }
+
+// never stands for a zero LoadedAt.
+const never = math.MinInt64
 
 // Put is that of link.Cache.
 func (c *Routes) Put(_ context.Context, k link.Key, r *link.Route) error {
-	hash := c.hash(k)
+	loaded := int64(never)
+	if !r.LoadedAt.IsZero() {
+		loaded = int64(r.LoadedAt.Sub(c.began))
+	}
+	hash := hashOf(c.seed, k)
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tombs.blocks(hash, r.Version) {
-		return nil
+	if !s.tombs.blocks(hash, r.Version) {
+		s.put(hash, k, r, loaded)
 	}
-	old := s.find(hash, k)
-	if old != nil && old.route.Version > r.Version {
-		return nil
-	}
-	e := &entry{hash: hash, key: k, route: *r}
-	if old != nil {
-		e.key = old.key
-	} else {
-		// A code is often a piece of a request, which must not be kept for it.
-		e.key.Code = link.Code(strings.Clone(string(k.Code)))
-	}
-	s.put(e, old)
 	return nil
 }
 
 // Forget is that of link.Cache.
 func (c *Routes) Forget(_ context.Context, k link.Key, version int64) error {
-	hash := c.hash(k)
+	hash := hashOf(c.seed, k)
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tombs.add(hash, version, time.Now())
-	if e := s.find(hash, k); e != nil && e.route.Version < version {
-		s.drop(e)
+	var f found
+	if s.index.Load().find(hash, k, &f) && f.version() < version {
+		s.remove(hash, &f)
 	}
 	return nil
 }
@@ -101,8 +109,10 @@ func (c *Routes) Forget(_ context.Context, k link.Key, version int64) error {
 type RoutesStats struct {
 	Links      int // routes of links
 	Missing    int // keys known as not there
+	Bytes      int // of memory for both
 	Tombstones int
 	Evicted    uint64 // routes of links dropped for want of room
+	Moved      uint64 // routes moved together, to give memory back
 }
 
 // Stats counts what there is.
@@ -110,19 +120,22 @@ func (c *Routes) Stats() (sum RoutesStats) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		sum.Links += s.links
-		sum.Missing += s.missing
+		x := s.index.Load()
+		sum.Links += s.links()
+		sum.Missing += s.count[absentQueue]
+		sum.Bytes += s.size + len(x.slots)*4 + len(x.entries)*int(unsafe.Sizeof(entry{})) + len(s.ghosts.buckets)*32
 		sum.Tombstones += len(s.tombs.last)
 		sum.Evicted += s.evicted
+		sum.Moved += s.moved
 		s.mu.Unlock()
 	}
 	return sum
 }
 
-func (c *Routes) hash(k link.Key) uint64 {
-	hash := maphash.String(c.seed, string(k.Code))
+func hashOf(seed maphash.Seed, k link.Key) uint64 {
+	hash := maphash.String(seed, string(k.Code))
 	if k.Domain != "" {
-		hash ^= bits.RotateLeft64(maphash.String(c.seed, string(k.Domain)), 23)
+		hash ^= bits.RotateLeft64(maphash.String(seed, string(k.Domain)), 23)
 	}
 	return hash
 }

@@ -1,301 +1,322 @@
 package memory
 
 import (
+	"bytes"
+	"hash/maphash"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
 	"kurz/internal/link"
 )
 
-// entry is a route in the cache. Readers see hash, key and route, which never
-// change, and count uses; a newer route of the key is a new entry in its place.
-type entry struct {
-	hash  uint64
-	at    uint64 // the place in its queue; guarded by the shard's lock
-	in    *fifo  // likewise
-	key   link.Key
-	route link.Route
-	uses  atomic.Uint32 // up to maxUses
-}
-
-const (
-	// maxUses is how often an entry may pass the end of the main queue without
-	// having been asked for in between.
-	maxUses = 7
-	// promoted is how often a new entry must be asked for to reach it.
-	promoted = 1
-)
-
-func (e *entry) used() {
-	// Most hits are on entries that have the most already, and then write
-	// nothing, so that processors don't fight for them.
-	if n := e.uses.Load(); n < maxUses {
-		e.uses.CompareAndSwap(n, n+1)
-	}
-}
-
-func (e *entry) missing() bool { return e.route.Version == 0 }
-
 // routeShard is the part of Routes that has the keys of some hashes.
 type routeShard struct {
-	table atomic.Pointer[table] // read without the lock
+	index atomic.Pointer[index] // read without the lock
+	seed  maphash.Seed
 
 	mu      sync.Mutex
-	filled  int // slots of the table that are not nil
-	links   int
-	missing int
+	filled  int             // slots of the table that are not empty
+	count   [firstEntry]int // entries in each queue
+	fresh   uint32          // the first entry that was never used
+	free    uint32          // the first of those used before; 0: none
 	evicted uint64
+	moved   uint64 // records copied to close holes
 
-	small, main, absent         fifo
-	room, smallRoom, absentRoom int // room: of small and main together
+	page                int // the number of the page that is written; 0: none
+	size, written, live int // bytes of all pages: all, written, in records in use
+
+	room, smallRoom, absentRoom int // entries; room: of small and main together
+	byteRoom                    int // for live
 	ghosts                      ghosts
 	tombs                       tombstones
 
 	_ [64]byte // keeps neighbours off the same cache line
 }
 
-func (s *routeShard) init(capacity int) {
-	s.room = max(capacity, 2)
+func (s *routeShard) init(seed maphash.Seed, capacity, bytesEach int) {
+	s.seed = seed
+	s.room = min(max(capacity, 2), maxEntries/17*16)
 	s.smallRoom = max(s.room/10, 1)
 	s.absentRoom = max(s.room/16, 8)
-	s.table.Store(newTable(8))
+	s.byteRoom = max(s.room*bytesEach, 2*maxPage)
+	s.fresh = firstEntry
+	s.rebuild(8, 4)
 }
 
-// put stores e, in the place of old unless that is nil.
-func (s *routeShard) put(e, old *entry) {
-	if old != nil && old.missing() == e.missing() {
-		e.uses.Store(old.uses.Load())
-		e.in, e.at = old.in, old.at
-		e.in.ring[e.at&e.in.mask()] = e
-		t := s.table.Load()
-		t.slots[t.index(old)].Store(e)
+func (s *routeShard) links() int { return s.count[smallQueue] + s.count[mainQueue] }
+
+func (s *routeShard) entries() int { return s.links() + s.count[absentQueue] }
+
+// put stores a route, unless there is a newer one.
+func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded int64) {
+	var old found
+	known := s.index.Load().find(hash, k, &old)
+	size := recordSize(k, r)
+	switch missing := r.Version == 0; {
+	case known && old.version() > r.Version:
+		return
+	case known && (old.missing() != missing || size > maxPage):
+		s.remove(hash, &old)
+		known = false
+	}
+	if size > maxPage {
 		return
 	}
-	if old != nil {
-		s.drop(old)
+	number := s.makeRoom(size)
+	p := s.index.Load().pages[number].Load()
+	p.write(k, r, size)
+	if known && bytes.Equal(old.bytes(), p.bytes[p.used:p.used+size]) {
+		old.entry.loaded.Store(loaded)
+		return
 	}
-	s.insert(e)
+	ref := s.take(number, size)
+	if known {
+		// By its number, since there may be another index than it was found in.
+		e := &s.index.Load().entries[old.id]
+		e.loaded.Store(loaded)
+		e.ref.Store(ref)
+		s.drop(&old)
+	} else {
+		s.insert(hash, ref, loaded, r.Version == 0)
+	}
+	s.bound()
+}
+
+// insert makes an entry of a key that is not there.
+func (s *routeShard) insert(hash uint64, ref uint32, loaded int64, missing bool) {
+	id := s.newEntry()
+	x := s.index.Load()
+	e := &x.entries[id]
+	e.loaded.Store(loaded)
+	e.ref.Store(ref)
+	queue := uint32(smallQueue)
 	switch {
-	case e.missing():
-		s.missing++
-		s.absent.push(e)
-		for s.absent.len() > s.absentRoom {
-			if gone := s.absent.pop(); gone != nil {
-				s.remove(gone)
-			}
-		}
-		return
-	case s.ghosts.take(e.hash):
-		s.main.push(e)
-	default:
-		s.small.push(e)
+	case missing:
+		queue = absentQueue
+	case s.ghosts.take(hash):
+		queue = mainQueue
 	}
-	s.links++
-	for s.small.len()+s.main.len() > s.room {
+	x.push(queue, id)
+	s.count[queue]++
+	if x.insert(hash, id) {
+		s.filled++
+	}
+}
+
+// bound keeps what there is within its room.
+func (s *routeShard) bound() {
+	for s.count[absentQueue] > s.absentRoom {
+		s.removeFirst(absentQueue)
+	}
+	for s.links() > s.room || s.live > s.byteRoom && s.links() > 1 {
 		s.evict()
+	}
+	for s.written-s.live > max(s.live/4, 2*s.pageSize()) {
+		s.compact()
 	}
 }
 
 // evict makes room for one route or takes a step towards it.
 func (s *routeShard) evict() {
-	if s.small.len() > s.smallRoom || s.main.len() == 0 {
-		switch e := s.small.pop(); {
-		case e == nil:
-		case e.uses.Load() >= promoted:
-			e.uses.Store(0)
-			s.main.push(e)
-		default:
-			s.remove(e)
-			s.evicted++
-			s.ghosts.add(e.hash, s.room)
+	x := s.index.Load()
+	queue := uint32(mainQueue)
+	if s.count[smallQueue] > s.smallRoom || s.count[mainQueue] == 0 {
+		queue = smallQueue
+	}
+	id := x.entries[queue].next
+	uses := x.entries[id].uses()
+	switch {
+	case queue == smallQueue && uses >= promoted:
+		uses = 0
+	case queue == mainQueue && uses > 0:
+		uses--
+	default:
+		hash := s.removeFirst(queue)
+		s.evicted++
+		if queue == smallQueue {
+			s.ghosts.add(hash, s.room)
 		}
 		return
 	}
-	e := s.main.pop()
-	if e == nil {
+	x.unlink(id)
+	x.push(mainQueue, id)
+	x.entries[id].set(mainQueue, uses)
+	s.count[queue]--
+	s.count[mainQueue]++
+}
+
+// removeFirst removes the oldest entry of a queue that is not empty and gives
+// its hash.
+func (s *routeShard) removeFirst(queue uint32) (hash uint64) {
+	x := s.index.Load()
+	var f found
+	x.read(x.entries[queue].next, &f)
+	hash = hashOf(s.seed, f.key())
+	s.remove(hash, &f)
+	return hash
+}
+
+// remove takes an entry away.
+func (s *routeShard) remove(hash uint64, f *found) {
+	x := s.index.Load()
+	e := &x.entries[f.id]
+	s.filled -= x.remove(hash, f.id)
+	e.ref.Store(0)
+	x.unlink(f.id)
+	s.count[e.queue()]--
+	e.next, s.free = s.free, f.id
+	s.drop(f)
+}
+
+// newEntry gives the number of an entry that is not in use.
+func (s *routeShard) newEntry() uint32 {
+	x := s.index.Load()
+	if s.filled >= len(x.slots)/16*13 || s.free == 0 && int(s.fresh) == len(x.entries) {
+		n := s.entries()
+		s.rebuild(firstEntry+min(n+n/4+8, s.room+s.absentRoom+2), len(x.pages))
+		x = s.index.Load()
+	}
+	if id := s.free; id != 0 {
+		s.free = x.entries[id].next
+		return id
+	}
+	s.fresh++
+	return s.fresh - 1
+}
+
+// rebuild makes an index without dead slots, with room for so many entries and
+// pages, or as many as there are.
+func (s *routeShard) rebuild(entries, pages int) {
+	old := s.index.Load()
+	if old == nil {
+		old = &index{entries: make([]entry, firstEntry)}
+		for queue := range uint32(firstEntry) {
+			old.entries[queue].next, old.entries[queue].prev = queue, queue
+		}
+	}
+	entries = max(entries, len(old.entries))
+	x := &index{
+		slots:   make([]atomic.Uint32, 1<<bits.Len(uint(entries*8/5))),
+		entries: make([]entry, entries),
+		pages:   make([]atomic.Pointer[page], pages),
+	}
+	for i := range old.pages {
+		x.pages[i].Store(old.pages[i].Load())
+	}
+	s.filled = 0
+	var f found
+	for i := range old.entries {
+		from, to := &old.entries[i], &x.entries[i]
+		to.next, to.prev = from.next, from.prev
+		to.state.Store(from.state.Load())
+		to.loaded.Store(from.loaded.Load())
+		to.ref.Store(from.ref.Load())
+		if x.read(uint32(i), &f) {
+			x.insert(hashOf(s.seed, f.key()), f.id)
+			s.filled++
+		}
+	}
+	s.index.Store(x)
+}
+
+// pageSize is that of the next page: pages grow with what there is, so that
+// little of it is room not yet used.
+func (s *routeShard) pageSize() int {
+	return min(max(1<<bits.Len(uint(s.live/16)), minPage), maxPage)
+}
+
+// makeRoom sees to it that the page that is written has room, and gives its
+// number.
+func (s *routeShard) makeRoom(size int) int {
+	x := s.index.Load()
+	if s.page != 0 {
+		p := x.pages[s.page].Load()
+		if p.used+size <= len(p.bytes) {
+			return s.page
+		}
+		if p.live == 0 {
+			s.release(s.page)
+		}
+	}
+	// A number is used again as late as can be. 0 is none.
+	n := len(x.pages)
+	number := 0
+	for i := 1; i <= n && number == 0; i++ {
+		if at := (s.page + i) % n; at != 0 && x.pages[at].Load() == nil {
+			number = at
+		}
+	}
+	if number == 0 {
+		s.rebuild(len(x.entries), 2*n)
+		x, number = s.index.Load(), n
+	}
+	p := newPage(max(s.pageSize(), size))
+	x.pages[number].Store(p)
+	s.page = number
+	s.size += len(p.bytes)
+	return number
+}
+
+// take makes what was written behind the records of a page one of them.
+func (s *routeShard) take(number, size int) (ref uint32) {
+	p := s.index.Load().pages[number].Load()
+	ref = refOf(number, p.used)
+	p.used += size
+	p.live += size
+	s.written += size
+	s.live += size
+	return ref
+}
+
+// drop leaves a hole where a record was. It stays readable for whoever found
+// it before.
+func (s *routeShard) drop(f *found) {
+	size := f.size()
+	f.page.live -= size
+	s.live -= size
+	if number := int(f.ref >> 16); f.page.live == 0 && number != s.page {
+		s.release(number)
+	}
+}
+
+// release leaves a page in which nothing is in use to the collector.
+func (s *routeShard) release(number int) {
+	x := s.index.Load()
+	p := x.pages[number].Load()
+	s.size -= len(p.bytes)
+	s.written -= p.used
+	x.pages[number].Store(nil)
+}
+
+// compact moves what is in use out of the page with the biggest holes.
+func (s *routeShard) compact() {
+	x := s.index.Load()
+	worst, most := 0, 0
+	for i := range x.pages {
+		if p := x.pages[i].Load(); p != nil && i != s.page && p.used-p.live > most {
+			worst, most = i, p.used-p.live
+		}
+	}
+	if worst == 0 {
+		s.page = 0 // the holes are in the page that is written
 		return
 	}
-	if n := e.uses.Load(); n > 0 {
-		e.uses.Store(n - 1)
-		s.main.push(e)
-		return
-	}
-	s.remove(e)
-	s.evicted++
-}
-
-// drop removes an entry that is still in its queue and leaves a hole there.
-func (s *routeShard) drop(e *entry) {
-	e.in.ring[e.at&e.in.mask()] = nil
-	s.remove(e)
-}
-
-// remove takes an entry out of the table.
-func (s *routeShard) remove(e *entry) {
-	t := s.table.Load()
-	t.slots[t.index(e)].Store(t.dead)
-	if e.missing() {
-		s.missing--
-	} else {
-		s.links--
-	}
-}
-
-// find gives the key's entry, or nil. It needs no lock.
-func (s *routeShard) find(hash uint64, k link.Key) *entry {
-	t := s.table.Load()
-	mask := uint64(len(t.slots) - 1)
-	for i := hash & mask; ; i = (i + 1) & mask {
-		e := t.slots[i].Load()
-		if e == nil || e.hash == hash && e.key == k && e != t.dead {
-			return e
+	p := x.pages[worst].Load()
+	for at := 0; at < p.used; {
+		r := record{p, at}
+		size, k := r.size(), r.key()
+		var f found
+		if s.index.Load().find(hashOf(s.seed, k), k, &f) && f.page == p && f.at == at {
+			number := s.makeRoom(size)
+			to := s.index.Load().pages[number].Load()
+			copy(to.bytes[to.used:], r.bytes())
+			s.index.Load().entries[f.id].ref.Store(s.take(number, size))
+			p.live -= size
+			s.live -= size
+			s.moved++
 		}
+		at += size
 	}
-}
-
-// insert puts an entry whose key is not there into the table.
-func (s *routeShard) insert(e *entry) {
-	t := s.table.Load()
-	if s.filled >= len(t.slots)/8*5 {
-		t = s.rebuild(t)
-	}
-	if t.insert(e) {
-		s.filled++
-	}
-}
-
-// rebuild makes a table without dead slots, with room to grow.
-func (s *routeShard) rebuild(old *table) *table {
-	live := s.links + s.missing
-	size := 8
-	for live*16 >= size*7 {
-		size *= 2
-	}
-	t := newTable(size)
-	for i := range old.slots {
-		if e := old.slots[i].Load(); e != nil && e != old.dead {
-			t.insert(e)
-		}
-	}
-	s.filled = live
-	s.table.Store(t)
-	return t
-}
-
-// table is an open-addressed hash table with linear probing. Its readers need
-// no lock: a slot changes in one atomic step, an entry never moves within a
-// table, and the slot of a removed entry gets the dead one, which ends nobody's
-// search. A reader that has the old table in hand when a new one comes answers
-// as of that moment.
-type table struct {
-	slots []atomic.Pointer[entry] // a power of two; never full
-	dead  *entry
-}
-
-func newTable(size int) *table {
-	return &table{slots: make([]atomic.Pointer[entry], size), dead: new(entry)}
-}
-
-// insert takes the first free slot and reports whether it was never used.
-func (t *table) insert(e *entry) bool {
-	mask := uint64(len(t.slots) - 1)
-	for i := e.hash & mask; ; i = (i + 1) & mask {
-		if old := t.slots[i].Load(); old == nil || old == t.dead {
-			t.slots[i].Store(e)
-			return old == nil
-		}
-	}
-}
-
-// index gives the slot of an entry that is in the table.
-func (t *table) index(e *entry) uint64 {
-	mask := uint64(len(t.slots) - 1)
-	i := e.hash & mask
-	for t.slots[i].Load() != e {
-		i = (i + 1) & mask
-	}
-	return i
-}
-
-// fifo is a queue of entries; nil stands for one that was dropped meanwhile.
-type fifo struct {
-	ring       []*entry // a power of two, or none
-	head, tail uint64   // counts since the beginning
-}
-
-func (q *fifo) mask() uint64 { return uint64(len(q.ring) - 1) }
-
-func (q *fifo) len() int { return int(q.tail - q.head) }
-
-func (q *fifo) push(e *entry) {
-	if q.len() == len(q.ring) {
-		bigger := fifo{ring: make([]*entry, max(8, 2*len(q.ring)))}
-		for i := q.head; i < q.tail; i++ {
-			bigger.ring[i&bigger.mask()] = q.ring[i&q.mask()]
-		}
-		q.ring = bigger.ring
-	}
-	e.in, e.at = q, q.tail
-	q.ring[q.tail&q.mask()] = e
-	q.tail++
-}
-
-// pop gives the oldest entry of a queue that is not empty.
-func (q *fifo) pop() *entry {
-	i := q.head & q.mask()
-	e := q.ring[i]
-	q.ring[i] = nil
-	q.head++
-	return e
-}
-
-// ghosts remember, by 32 bits of hash, which keys left the small queue lately.
-// It takes 8 bytes a key, and none until something is evicted.
-type ghosts struct {
-	buckets [][4]ghost
-	room    uint32
-	clock   uint32 // counts additions
-}
-
-type ghost struct {
-	print uint32 // 0: none
-	added uint32
-}
-
-func (g *ghosts) bucket(hash uint64) (*[4]ghost, uint32) {
-	return &g.buckets[hash>>8&uint64(len(g.buckets)-1)], uint32(hash>>24) | 1
-}
-
-func (g *ghosts) add(hash uint64, room int) {
-	if g.buckets == nil {
-		n := 1
-		for n*4 < room {
-			n *= 2
-		}
-		g.buckets, g.room = make([][4]ghost, n), uint32(room)
-	}
-	g.clock++
-	bucket, trace := g.bucket(hash)
-	oldest := 0
-	for i := range bucket {
-		if g.clock-bucket[i].added > g.clock-bucket[oldest].added {
-			oldest = i
-		}
-	}
-	bucket[oldest] = ghost{trace, g.clock}
-}
-
-// take reports whether the key left lately, and forgets that it did.
-func (g *ghosts) take(hash uint64) bool {
-	if g.buckets == nil {
-		return false
-	}
-	bucket, trace := g.bucket(hash)
-	for i := range bucket {
-		if bucket[i].print == trace && g.clock-bucket[i].added < g.room {
-			bucket[i] = ghost{}
-			return true
-		}
-	}
-	return false
+	s.release(worst)
 }

@@ -109,12 +109,12 @@ type shared struct {
 
 func newShared() *shared { return &shared{Cache: memory.NewRoutes(1000)} }
 
-func (c *shared) Get(ctx context.Context, k link.Key) (*link.Route, bool, error) {
+func (c *shared) Get(ctx context.Context, k link.Key) (link.Route, bool, error) {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
 	if err != nil {
-		return nil, false, err
+		return link.Route{}, false, err
 	}
 	return c.Cache.Get(ctx, k)
 }
@@ -144,8 +144,8 @@ type noMemory struct{}
 
 var errNoMemory = errors.New("no memory")
 
-func (noMemory) Get(context.Context, link.Key) (*link.Route, bool, error) {
-	return nil, false, errNoMemory
+func (noMemory) Get(context.Context, link.Key) (link.Route, bool, error) {
+	return link.Route{}, false, errNoMemory
 }
 func (noMemory) Put(context.Context, link.Key, *link.Route) error { return errNoMemory }
 func (noMemory) Forget(context.Context, link.Key, int64) error    { return errNoMemory }

@@ -88,9 +88,9 @@ func (h *Handler) Answer(ctx context.Context, q *Request, p *Response) error {
 	}
 	p.Status, p.code, p.href = http.StatusFound, code, target
 	if verdict == link.Redirect {
-		p.follow(route, q)
+		p.follow(&route, q)
 	}
-	h.record(route, target, q, p)
+	h.record(&route, target, q, p)
 	return nil
 }
 

@@ -107,7 +107,7 @@ func TestAnswer(t *testing.T) {
 		{name: "started", change: func(r *link.Route) { r.StartsAt = noon }, status: 302, header: map[string]string{
 			"Location": dest, "Cache-Control": "private, no-store",
 		}},
-		{name: "not started", change: func(r *link.Route) { r.StartsAt = noon.Add(1) }, want: fault.URLNotFound},
+		{name: "not started", change: func(r *link.Route) { r.StartsAt = noon.Add(time.Millisecond) }, want: fault.URLNotFound},
 		{name: "expired", change: func(r *link.Route) { r.ExpiresAt = noon }, want: fault.URLExpired},
 		{name: "expired to elsewhere", query: "y=2", change: func(r *link.Route) {
 			r.Status, r.ExpiresAt, r.ExpiredURL = 301, noon, "https://old.example/"

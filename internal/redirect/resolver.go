@@ -74,7 +74,7 @@ type Resolver struct {
 type flight struct {
 	ctx     context.Context // the look-up's own: bounded in time, nobody's request
 	done    chan struct{}   // closed when route and err are there
-	route   *link.Route
+	route   link.Route
 	err     error
 	refresh bool  // of a route in memory: ask the store itself
 	version int64 // of that route
@@ -106,18 +106,18 @@ func setDefault[T comparable](p *T, value T) {
 // Resolve gives the route of a key; one of Version 0 says that there is no
 // link. A link that can't be looked up is fault.Unavailable, never absent. It
 // blocks only for a key that is not in memory. The key's strings are not kept.
-func (r *Resolver) Resolve(ctx context.Context, k link.Key) (*link.Route, error) {
+func (r *Resolver) Resolve(ctx context.Context, k link.Key) (link.Route, error) {
 	return r.resolve(ctx, k, r.s.Now())
 }
 
-func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (*link.Route, error) {
+func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (link.Route, error) {
 	// Memory that fails is memory without the route.
 	if route, ok, err := r.s.Memory.Get(ctx, k); err == nil && ok {
 		age := now.Sub(route.LoadedAt)
 		if route.Version != 0 {
 			r.count.hits.Add(1)
 			if age >= r.s.PositiveAge || route.LoadedAt.UnixNano() < r.watching.Load() {
-				r.refresh(k, route, now)
+				r.refresh(k, route.Version, now)
 			}
 			return route, nil
 		}
@@ -127,20 +127,20 @@ func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (*lin
 		}
 	}
 	r.count.misses.Add(1)
-	f, err := r.fly(k, nil)
+	f, err := r.fly(k, 0)
 	if err != nil {
-		return nil, err
+		return link.Route{}, err
 	}
 	return f.wait(ctx)
 }
 
 // wait gives what the flight brings, or leaves it when ctx ends.
-func (f *flight) wait(ctx context.Context) (*link.Route, error) {
+func (f *flight) wait(ctx context.Context) (link.Route, error) {
 	select {
 	case <-f.done:
 		return f.route, f.err
 	case <-ctx.Done():
-		return nil, unavailable(context.Cause(ctx))
+		return link.Route{}, unavailable(context.Cause(ctx))
 	case <-f.ctx.Done():
 	}
 	// The look-up's context also ends just after it is done.
@@ -148,42 +148,42 @@ func (f *flight) wait(ctx context.Context) (*link.Route, error) {
 	case <-f.done:
 		return f.route, f.err
 	default:
-		return nil, unavailable(f.ctx.Err())
+		return link.Route{}, unavailable(f.ctx.Err())
 	}
 }
 
 // refresh reads a route again in the background, unless that is already done,
 // failed a moment ago, or would take places that misses need.
-func (r *Resolver) refresh(k link.Key, route *link.Route, now time.Time) {
+func (r *Resolver) refresh(k link.Key, version int64, now time.Time) {
 	if now.UnixNano()-r.failed.Load() < int64(retryTime) {
 		return
 	}
 	// Not now is soon enough.
-	_, _ = r.fly(k, route)
+	_, _ = r.fly(k, version)
 }
 
-// fly joins the look-up of a key or begins it; known is the route in memory
-// that is to be read again, or nil.
-func (r *Resolver) fly(k link.Key, known *link.Route) (*flight, error) {
+// fly joins the look-up of a key or begins it; known is the version of the
+// route in memory that is to be read again, or 0.
+func (r *Resolver) fly(k link.Key, known int64) (*flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f := r.flights[k]; f != nil {
 		return f, nil
 	}
 	room := r.s.Loads
-	if known != nil {
+	if known != 0 {
 		room = max(room/2, 1)
 	}
 	if r.loading >= room {
-		if known == nil {
+		if known == 0 {
 			r.count.refused.Add(1)
 		}
 		return nil, busy()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.LoadTime)
 	f := &flight{ctx: ctx, done: make(chan struct{})}
-	if known != nil {
-		f.refresh, f.version = true, known.Version
+	if known != 0 {
+		f.refresh, f.version = true, known
 		r.count.refreshes.Add(1)
 	}
 	k = link.Key{Domain: link.Domain(strings.Clone(string(k.Domain))), Code: link.Code(strings.Clone(string(k.Code)))}
@@ -203,7 +203,7 @@ func (r *Resolver) run(k link.Key, f *flight) {
 	current := r.land(k, f)
 	close(f.done)
 	if current && stored && err == nil && route.Version != 0 && r.s.Shared != nil {
-		r.noteShared(r.s.Shared.Put(f.ctx, k, route))
+		r.noteShared(r.s.Shared.Put(f.ctx, k, &route))
 	}
 }
 
@@ -224,17 +224,17 @@ func (r *Resolver) land(k link.Key, f *flight) (current bool) {
 		_ = r.s.Memory.Forget(f.ctx, k, f.version+1)
 	}
 	// Memory that can't keep it asks again.
-	_ = r.s.Memory.Put(f.ctx, k, f.route)
+	_ = r.s.Memory.Put(f.ctx, k, &f.route)
 	return true
 }
 
 // read asks the shared cache, then the store. Stored reports that the store
 // answered.
-func (r *Resolver) read(ctx context.Context, k link.Key, refresh bool) (route *link.Route, stored bool, err error) {
+func (r *Resolver) read(ctx context.Context, k link.Key, refresh bool) (route link.Route, stored bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.count.errors.Add(1)
-			route, err = nil, fmt.Errorf("look up a link: panic: %v\n%s", v, debug.Stack())
+			route, err = link.Route{}, fmt.Errorf("look up a link: panic: %v\n%s", v, debug.Stack())
 		}
 	}()
 	began := r.s.Now()
@@ -244,9 +244,8 @@ func (r *Resolver) read(ctx context.Context, k link.Key, refresh bool) (route *l
 		// Another node's "not there" is aged by another node's clock.
 		if err == nil && ok && found.Version != 0 {
 			r.count.shared.Add(1)
-			own := *found
-			own.LoadedAt = began
-			return &own, false, nil
+			found.LoadedAt = began
+			return found, false, nil
 		}
 	}
 	r.count.loads.Add(1)
@@ -262,9 +261,9 @@ func (r *Resolver) read(ctx context.Context, k link.Key, refresh bool) (route *l
 		if refresh {
 			r.s.Logger.Warn("link not refreshed, serving what is known", "error", err)
 		}
-		return nil, false, unavailable(err)
+		return link.Route{}, false, unavailable(err)
 	}
-	return &found, true, nil
+	return found, true, nil
 }
 
 func (r *Resolver) noteShared(err error) {
