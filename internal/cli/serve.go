@@ -82,6 +82,7 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
+	defer paceCollector(variable(w, "GOGC"))()
 	logger := telemetry.NewLogger(w.Stderr, s.LogFormat, s.LogLevel)
 	b, err := backend.Open(ctx, &s.Settings, backend.Options{Now: w.Now, Rand: w.Rand, Logger: logger})
 	if err != nil {
