@@ -115,6 +115,9 @@ func (a *App) measure(m *telemetry.Metrics, p Parts, g *progress) {
 		s := a.resolver.Stats()
 		return s.Hits + s.Absent
 	})
+	routes("kurz_cache_excluded_total", "Requests for codes that no link has, answered without the store.", func() uint64 { return a.resolver.Stats().Excluded })
+	m.Gauge("kurz_known_keys", "Links whose codes are known in memory, about; 0 while they are being read.", func() float64 { return float64(a.resolver.Stats().Keys) })
+	m.Gauge("kurz_known_keys_bytes", "Memory that they take.", func() float64 { return float64(a.resolver.Stats().KeyBytes) })
 	routes("kurz_cache_misses_total", "Redirects whose link was not in memory.", func() uint64 { return a.resolver.Stats().Misses })
 	routes("kurz_store_loads_total", "Links read from the store for redirects.", func() uint64 { return a.resolver.Stats().Loads })
 	routes("kurz_store_load_errors_total", "Links that could not be read from the store.", func() uint64 { return a.resolver.Stats().LoadErrors })

@@ -72,6 +72,9 @@ func openData(ctx context.Context, dir string, o sqlite.Options) (*Data, error) 
 		return nil, errors.Join(err, d.main.Close())
 	}
 	d.Links, d.Accounts = sqlite.NewLinks(d.main), sqlite.NewAccounts(d.main)
+	if o.Existing {
+		d.Links = sqlite.NewLinksBeside(d.main)
+	}
 	d.Reports = sqlite.NewClicks(d.clicks)
 	return d, nil
 }

@@ -54,6 +54,8 @@ func (store) Route(_ context.Context, k link.Key) (link.Route, error) {
 	return r, nil
 }
 
+func (store) Walk(context.Context, link.Key, int) ([]link.Key, error) { return nil, nil }
+
 func (store) Changes(context.Context, int64) ([]link.Key, int64, error) { return nil, 0, nil }
 
 type recorder struct{}

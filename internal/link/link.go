@@ -10,6 +10,8 @@
 package link
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"time"
 
 	"kurz/internal/account"
@@ -28,6 +30,15 @@ type Domain string
 type Key struct {
 	Domain Domain
 	Code   Code
+}
+
+// Hash mixes a key into 64 bits, for tables in memory.
+func (k Key) Hash(seed maphash.Seed) uint64 {
+	hash := maphash.String(seed, string(k.Code))
+	if k.Domain != "" {
+		hash ^= bits.RotateLeft64(maphash.String(seed, string(k.Domain)), 23)
+	}
+	return hash
 }
 
 // Operation names one attempt to create, the same for every retry of it; the

@@ -26,7 +26,8 @@ type Settings struct {
 	AnonymousCreate bool
 	Now             func() time.Time
 	// Changed is told what a link became, after that is durable and before the
-	// caller hears of it.
+	// caller hears of it; and of each link of which a failed creation left it
+	// open whether it is made, with a Route of Version 0.
 	Changed func(ctx context.Context, c Change)
 	// Warn is told what the operator should know: a message and pairs of key
 	// and value.
@@ -84,7 +85,7 @@ func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Lin
 		n.Match = MatchDestination
 	}
 	l, outcome, err := r.insert(ctx, n, c.CodeLength)
-	if err == nil && outcome == Inserted {
+	if err == nil && outcome != Found {
 		r.s.Changed(ctx, Change{l.Key, l.Route()})
 	}
 	return l, outcome, err
@@ -119,6 +120,10 @@ func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome
 				return Link{}, 0, err
 			}
 		case fault.Is(err, fault.AliasTaken) && !n.Link.Alias:
+		case err != nil && !fault.Is(err, fault.AliasTaken):
+			// It may have been stored all the same, or be stored in a moment.
+			r.s.Changed(ctx, Change{Key: n.Link.Key})
+			return Link{}, 0, err
 		default:
 			return l, outcome, err
 		}

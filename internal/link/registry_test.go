@@ -285,6 +285,10 @@ func TestARepeatedOperationMakesOneLink(t *testing.T) {
 			if _, _, err := w.Create(t.Context(), ann, c); !errors.Is(err, down) {
 				t.Fatal(err)
 			}
+			doubted := []link.Change{{Key: link.Key{Code: "once"}}}
+			if diff := cmp.Diff(doubted, w.changes); diff != "" {
+				t.Errorf("told of what may have been stored (-want +got):\n%s", diff)
+			}
 			l, outcome, err := w.Create(t.Context(), ann, c)
 			want := link.Inserted
 			if after {

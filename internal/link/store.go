@@ -13,6 +13,8 @@ import (
 // as "not there"; a store that can't be asked answers fault.Unavailable. A
 // context that has ended gives its own error, and nothing is done.
 type Store interface {
+	Walker
+
 	// Insert stores n.Link if its key is free, atomically with the search that
 	// n.Match asks for. When it returns nil the result is durable and seen by
 	// every later read.
@@ -52,12 +54,26 @@ type Store interface {
 	// while someone pages neither repeat nor hide others.
 	Page(ctx context.Context, q Query) ([]Link, Cursor, error)
 
-	// Changes gives, oldest first, the keys updated after the given mark by any
-	// process, at most 1,000, and the new mark. A negative mark gives no keys
-	// and the present mark. Creations are not in it. At least the last 100,000
-	// changes are kept; who is further behind misses some.
+	// Changes gives, oldest first, the keys that after the given mark were
+	// updated by any process or made by another one, at most 1,000, and the
+	// new mark; those made through this Store may be in it. A negative mark
+	// gives no keys and the present mark. At least the last 100,000 changes
+	// are kept; who is further behind gets ErrBehind.
 	Changes(ctx context.Context, after int64) (keys []Key, mark int64, err error)
 }
+
+// Walker is the part of a Store that goes through all keys.
+type Walker interface {
+	// Walk gives at most n keys behind the given one, in an order of the
+	// Store's own that never changes; fewer than n are the last. The zero Key
+	// begins. A link made while someone walks may be left out; one made before
+	// is not.
+	Walk(ctx context.Context, after Key, n int) ([]Key, error)
+}
+
+// ErrBehind says that changes after a mark are kept no longer: go on with a
+// negative mark, knowing nothing of what was before.
+var ErrBehind = errors.New("changes after the mark are kept no longer")
 
 // ErrIDTaken says that another link has the ID: draw another.
 var ErrIDTaken = errors.New("link ID is taken")

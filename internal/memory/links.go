@@ -71,6 +71,7 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 	}
 	l := copied(&n.Link)
 	s.byKey[l.Key] = &l
+	s.changes = append(s.changes, l.Key)
 	s.byID[l.ID] = &l
 	if l.Operation != (link.Operation{}) {
 		s.operations[l.Operation] = &l
@@ -243,6 +244,24 @@ func orderOf(sort link.Sort) func(a, b *link.Link) int {
 // maxChanges bounds one answer of Changes.
 const maxChanges = 1000
 
+// Walk is that of link.Store. It looks at every link.
+func (s *Links) Walk(ctx context.Context, after link.Key, n int) ([]link.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	order := func(a, b link.Key) int { return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Domain, b.Domain)) }
+	var keys []link.Key
+	for k := range s.byKey {
+		if order(k, after) > 0 {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, order)
+	return keys[:min(n, len(keys))], nil
+}
+
 // Changes is that of link.Store.
 func (s *Links) Changes(ctx context.Context, after int64) ([]link.Key, int64, error) {
 	if err := ctx.Err(); err != nil {
@@ -251,7 +270,10 @@ func (s *Links) Changes(ctx context.Context, after int64) ([]link.Key, int64, er
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	last := int64(len(s.changes))
-	if after < 0 || after >= last {
+	switch {
+	case after > last:
+		return nil, 0, link.ErrBehind
+	case after < 0:
 		return nil, last, nil
 	}
 	mark := min(last, after+maxChanges)

@@ -59,7 +59,7 @@ func NewRoutes(capacity int) *Routes {
 
 // Get is that of link.Cache.
 func (c *Routes) Get(_ context.Context, k link.Key) (r link.Route, ok bool, err error) {
-	hash := hashOf(c.seed, k)
+	hash := k.Hash(c.seed)
 	var f found
 	if !c.shard(hash).index.Load().find(hash, k, &f) {
 		return r, false, nil
@@ -81,7 +81,7 @@ func (c *Routes) Put(_ context.Context, k link.Key, r *link.Route) error {
 	if !r.LoadedAt.IsZero() {
 		loaded = int64(r.LoadedAt.Sub(c.began))
 	}
-	hash := hashOf(c.seed, k)
+	hash := k.Hash(c.seed)
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (c *Routes) Put(_ context.Context, k link.Key, r *link.Route) error {
 
 // Forget is that of link.Cache.
 func (c *Routes) Forget(_ context.Context, k link.Key, version int64) error {
-	hash := hashOf(c.seed, k)
+	hash := k.Hash(c.seed)
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,14 +130,6 @@ func (c *Routes) Stats() (sum RoutesStats) {
 		s.mu.Unlock()
 	}
 	return sum
-}
-
-func hashOf(seed maphash.Seed, k link.Key) uint64 {
-	hash := maphash.String(seed, string(k.Code))
-	if k.Domain != "" {
-		hash ^= bits.RotateLeft64(maphash.String(seed, string(k.Domain)), 23)
-	}
-	return hash
 }
 
 func (c *Routes) shard(hash uint64) *routeShard { return &c.shards[hash>>c.shift] }

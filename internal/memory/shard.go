@@ -152,7 +152,7 @@ func (s *routeShard) removeFirst(queue uint32) (hash uint64) {
 	x := s.index.Load()
 	var f found
 	x.read(x.entries[queue].next, &f)
-	hash = hashOf(s.seed, f.key())
+	hash = f.key().Hash(s.seed)
 	s.remove(hash, &f)
 	return hash
 }
@@ -213,7 +213,7 @@ func (s *routeShard) rebuild(entries, pages int) {
 		to.loaded.Store(from.loaded.Load())
 		to.ref.Store(from.ref.Load())
 		if x.read(uint32(i), &f) {
-			x.insert(hashOf(s.seed, f.key()), f.id)
+			x.insert(f.key().Hash(s.seed), f.id)
 			s.filled++
 		}
 	}
@@ -307,7 +307,7 @@ func (s *routeShard) compact() {
 		r := record{p, at}
 		size, k := r.size(), r.key()
 		var f found
-		if s.index.Load().find(hashOf(s.seed, k), k, &f) && f.page == p && f.at == at {
+		if s.index.Load().find(k.Hash(s.seed), k, &f) && f.page == p && f.at == at {
 			number := s.makeRoom(size)
 			to := s.index.Load().pages[number].Load()
 			copy(to.bytes[to.used:], r.bytes())

@@ -1,9 +1,12 @@
 package redirect_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,8 +26,10 @@ type store struct {
 	mu      sync.Mutex
 	routes  map[link.Key]link.Route
 	changes []link.Key
+	oldest  int64 // the mark before which changes are kept no longer
 	err     error
 	calls   map[link.Key]int
+	sorted  []link.Key // of routes, unless it has others than these
 	// onRoute, unless nil, runs outside the lock after the route was read,
 	// before it is given: what happens in it happens during the load.
 	onRoute func(ctx context.Context, k link.Key)
@@ -65,8 +70,30 @@ func (s *store) Changes(_ context.Context, after int64) ([]link.Key, int64, erro
 	if after < 0 {
 		return nil, mark, nil
 	}
+	if after < s.oldest {
+		return nil, 0, link.ErrBehind
+	}
 	end := min(mark, after+1000)
 	return append([]link.Key(nil), s.changes[after:end]...), end, nil
+}
+
+func (s *store) Walk(ctx context.Context, after link.Key, n int) ([]link.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	order := func(a, b link.Key) int {
+		return cmp.Or(cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Code, b.Code))
+	}
+	if len(s.sorted) != len(s.routes) {
+		s.sorted = slices.SortedFunc(maps.Keys(s.routes), order)
+	}
+	from, _ := slices.BinarySearchFunc(s.sorted, after, order)
+	if from < len(s.sorted) && s.sorted[from] == after {
+		from++
+	}
+	return s.sorted[from:min(from+n, len(s.sorted))], ctx.Err()
 }
 
 // set stores a route as another process would.

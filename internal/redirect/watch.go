@@ -2,6 +2,7 @@ package redirect
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -11,10 +12,16 @@ import (
 
 // Changed takes in that a link was made or changed. When it returns, no later
 // Resolve on this node gives what was before, and the shared cache, if it
-// could be told, doesn't either. It is called after the change is durable.
+// could be told, doesn't either. It is called after the change is durable; with
+// a Route of Version 0 where nobody knows whether it is, or will be.
 func (r *Resolver) Changed(ctx context.Context, c link.Change) {
 	r.count.changes.Add(1)
 	route := c.Route
+	if route.Version == 0 {
+		r.census.doubt(c.Key)
+		return
+	}
+	r.census.add(c.Key)
 	route.LoadedAt = r.s.Now()
 	r.take(ctx, c.Key, &route)
 	if r.s.Shared != nil {
@@ -42,8 +49,10 @@ func (r *Resolver) take(ctx context.Context, k link.Key, route *link.Route) {
 // Watch brings in what other processes change until ctx ends: it asks the
 // store every PollInterval. A store that can't be asked is asked again. Routes
 // read before its first answer may have missed a change, and are refreshed.
+// From that answer on it learns which keys there are.
 func (r *Resolver) Watch(ctx context.Context) error {
-	mark, failing := int64(-1), false
+	w := watcher{r: r, mark: -1}
+	defer w.stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -52,49 +61,97 @@ func (r *Resolver) Watch(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		next, more, err := r.poll(ctx, mark)
+		more, err := w.poll(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil
-		case err != nil && !failing:
+		case err != nil && !w.failing:
 			r.s.Logger.Warn("changes made by other processes can't be read", "error", err)
-		case err == nil && failing:
+		case err == nil && w.failing:
 			r.s.Logger.Info("changes made by other processes are read again")
 		}
-		failing = err != nil
+		w.failing = err != nil
 		wait := r.s.PollInterval
-		if err == nil {
-			mark = next
-			if more {
-				wait = 0
-			}
+		if more {
+			wait = 0
 		}
 		timer.Reset(wait)
 	}
 }
 
-// poll takes in the changes after mark. If one of them can't be, the mark
-// stays and all are taken in again.
-func (r *Resolver) poll(ctx context.Context, mark int64) (next int64, more bool, err error) {
-	keys, next, err := r.changes(ctx, mark)
-	if err != nil {
-		return mark, false, err
-	}
-	if mark < 0 {
-		r.watching.Store(r.s.Now().UnixNano())
-	}
-	for _, k := range keys {
-		if err := r.follow(ctx, k); err != nil {
-			return mark, false, err
-		}
-	}
-	return next, len(keys) >= changesPage, nil
+// watcher is the state of Watch.
+type watcher struct {
+	r       *Resolver
+	mark    int64 // of the changes taken in; negative: none yet
+	failing bool
+	taking  atomic.Bool // a census is under way
+	cancel  func()      // ends it and waits for it; nil before the first
 }
 
-func (r *Resolver) changes(ctx context.Context, mark int64) ([]link.Key, int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.s.LoadTime)
+// poll takes in the changes after the mark. If one of them can't be, the mark
+// stays and all are taken in again.
+func (w *watcher) poll(ctx context.Context) (more bool, err error) {
+	r, began := w.r, w.r.s.Now()
+	keys, next, err := w.changes(ctx)
+	if errors.Is(err, link.ErrBehind) {
+		// Any link may have changed or been made unheard.
+		w.stop()
+		r.census.forget()
+		w.mark = -1
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if w.mark < 0 {
+		r.watching.Store(r.s.Now().UnixNano())
+	}
+	r.census.add(keys...)
+	for _, k := range keys {
+		if err := r.follow(ctx, k); err != nil {
+			return false, err
+		}
+	}
+	w.mark = next
+	if more = len(keys) >= changesPage; !more {
+		r.census.heard.Store(int64(began.Sub(r.census.began)))
+	}
+	w.take(ctx)
+	return more, nil
+}
+
+func (w *watcher) changes(ctx context.Context) ([]link.Key, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.r.s.LoadTime)
 	defer cancel()
-	return r.s.Store.Changes(ctx, mark)
+	return w.r.s.Store.Changes(ctx, w.mark)
+}
+
+// take begins a census where one is needed. One that fails is begun again.
+func (w *watcher) take(ctx context.Context) {
+	room := w.r.census.room()
+	if room == 0 || w.taking.Load() {
+		return
+	}
+	w.stop()
+	w.taking.Store(true)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	w.cancel = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		defer w.taking.Store(false)
+		err := w.r.census.take(ctx, w.r.s.Store, room, w.r.s.LoadTime)
+		if err != nil && ctx.Err() == nil {
+			w.r.s.Logger.Warn("keys of the links not read", "error", err)
+		}
+	}()
+}
+
+// stop ends a census that is under way.
+func (w *watcher) stop() {
+	if w.cancel != nil {
+		w.cancel()
+	}
 }
 
 // changesPage is how many keys link.Store.Changes gives at most.
@@ -133,15 +190,16 @@ func (r *Resolver) follow(ctx context.Context, k link.Key) error {
 
 // counters are what Stats tells.
 type counters struct {
-	hits, absent, misses, shared, sharedErrors atomic.Uint64
-	loads, errors, refused, refreshes, changes atomic.Uint64
+	hits, absent, excluded, misses, shared, sharedErrors atomic.Uint64
+	loads, errors, refused, refreshes, changes           atomic.Uint64
 }
 
 // Stats counts since the start.
 type Stats struct {
 	Hits         uint64 // links found in memory
 	Absent       uint64 // "no such link" found in memory
-	Misses       uint64 // not found in memory
+	Excluded     uint64 // not found in memory, nor among the keys of the store
+	Misses       uint64 // not found in memory otherwise
 	Shared       uint64 // found in the shared cache
 	SharedErrors uint64
 	Loads        uint64 // look-ups in the store
@@ -150,6 +208,8 @@ type Stats struct {
 	Refreshes    uint64
 	Changes      uint64 // made by this process, or followed
 	Loading      int    // look-ups under way now
+	Keys         int    // known to be in the store, about; 0: they are not known
+	KeyBytes     int    // of memory for these
 }
 
 // Stats gives a snapshot; its numbers may be a request or two apart.
@@ -158,8 +218,10 @@ func (r *Resolver) Stats() Stats {
 	loading := r.loading
 	r.mu.Unlock()
 	c := &r.count
+	keys, bytes := r.census.size()
 	return Stats{
-		Hits: c.hits.Load(), Absent: c.absent.Load(), Misses: c.misses.Load(),
+		Keys: keys, KeyBytes: bytes,
+		Hits: c.hits.Load(), Absent: c.absent.Load(), Excluded: c.excluded.Load(), Misses: c.misses.Load(),
 		Shared: c.shared.Load(), SharedErrors: c.sharedErrors.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.errors.Load(), Refused: c.refused.Load(),
 		Refreshes: c.refreshes.Load(), Changes: c.changes.Load(), Loading: loading,

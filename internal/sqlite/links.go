@@ -16,12 +16,19 @@ import (
 )
 
 // Links is a link.Store.
-type Links struct{ db *DB }
+type Links struct {
+	db     *DB
+	beside bool
+}
 
 var _ link.Store = (*Links)(nil)
 
-// NewLinks gives the store kept in a file of schema Main.
+// NewLinks gives the store kept in a file of schema Main, for its server.
 func NewLinks(db *DB) *Links { return &Links{db: db} }
+
+// NewLinksBeside is NewLinks for a process beside the server, which is told by
+// Changes of the links that are made here.
+func NewLinksBeside(db *DB) *Links { return &Links{db: db, beside: true} }
 
 const (
 	linkColumns = `id, domain, code, owner, version, redirect_status, edge_ttl, forward_query,
@@ -52,6 +59,9 @@ const (
 	updateLink = `UPDATE links SET version = ?, redirect_status = ?, edge_ttl = ?, forward_query = ?,
 		starts_at = ?, expires_at = ?, revoked_at = ?, destination = ?, expired_url = ?, updated_at = ?,
 		title = ?, tags = ?, notes = ?, destination_key = ?, content_key = ? WHERE id = ?`
+
+	// The index has all that is asked for.
+	selectKeys = `SELECT domain, code FROM links WHERE (code, domain) > (?, ?) ORDER BY code, domain LIMIT ?`
 
 	insertChange  = `INSERT INTO link_changes (domain, code) VALUES (?, ?)`
 	trimChanges   = `DELETE FROM link_changes WHERE mark <= ?`
@@ -86,8 +96,13 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 			b.someInt(destinationKey)
 			b.someInt(contentKey)
 		})
-		if err != nil || stored == 1 {
+		switch {
+		case err != nil:
 			return err
+		case stored == 1 && s.beside:
+			return announce(c, l.Key)
+		case stored == 1:
+			return nil
 		}
 		l, outcome, err = conflict(c, &n.Link)
 		return err
@@ -269,28 +284,51 @@ func (s *Links) Keys(ctx context.Context, ids []link.ID) (map[link.ID]link.Key, 
 	return keys, nil
 }
 
+// Walk is that of link.Store.
+func (s *Links) Walk(ctx context.Context, after link.Key, n int) (keys []link.Key, err error) {
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		return query(c, selectKeys, func(b *binder) { bindKey(b, after); b.int(int64(n)) }, func(r *cells) bool {
+			keys = append(keys, link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())})
+			return true
+		})
+	})
+	return keys, err
+}
+
 // Changes is that of link.Store. Of changes it keeps the last 100,000.
 func (s *Links) Changes(ctx context.Context, after int64) (keys []link.Key, mark int64, err error) {
 	err = s.db.read(ctx, func(c *sqlite.Conn) error {
 		mark = after
 		if after >= 0 {
+			gap := false
 			err := query(c, selectChanges, func(b *binder) { b.int(after) }, func(r *cells) bool {
-				mark = r.int()
+				// They are numbered without gaps; the oldest are dropped.
+				next := r.int()
+				if gap = next != mark+1; gap {
+					return false
+				}
+				mark = next
 				keys = append(keys, link.Key{Domain: link.Domain(r.text()), Code: link.Code(r.text())})
 				return true
 			})
+			if gap && len(keys) == 0 {
+				err = link.ErrBehind
+			}
 			if err != nil || len(keys) > 0 {
 				return err
 			}
 		}
-		return query(c, lastChange, nil, func(r *cells) bool {
-			// A later one came after the look for them; an earlier one says
-			// that the mark is not of this file.
-			if last := r.int(); after < 0 || last < after {
-				mark = last
-			}
-			return false
-		})
+		last := int64(0)
+		err := query(c, lastChange, nil, func(r *cells) bool { last = r.int(); return false })
+		switch {
+		case err != nil:
+			return err
+		case after < 0:
+			mark = last
+		case last < after: // the mark is not of this file
+			return link.ErrBehind
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, 0, err

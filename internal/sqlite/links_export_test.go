@@ -15,6 +15,7 @@ const (
 	SelectTwin          = selectTwin
 	SelectKeyOfID       = selectKeyOfID
 	SelectChanges       = selectChanges
+	SelectKeys          = selectKeys
 	ListUsers           = listUsers
 	SelectKey           = selectKey
 	ListKeys            = listKeys

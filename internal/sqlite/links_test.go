@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -43,7 +44,7 @@ func someLink(n int) link.Link {
 func TestLinksOfAnotherProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kurz.db")
 	server := sqlite.NewLinks(open(t, path, sqlite.Options{}))
-	command := sqlite.NewLinks(open(t, path, sqlite.Options{Existing: true}))
+	command := sqlite.NewLinksBeside(open(t, path, sqlite.Options{Existing: true}))
 	_, mark, err := server.Changes(t.Context(), -1)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestLinksOfAnotherProcess(t *testing.T) {
 		t.Errorf("route %+v, error %v", r, err)
 	}
 	keys, _, err := server.Changes(t.Context(), mark)
-	if diff := cmp.Diff([]link.Key{l.Key}, keys); diff != "" || err != nil {
+	if diff := cmp.Diff([]link.Key{l.Key, l.Key}, keys); diff != "" || err != nil {
 		t.Errorf("Changes: error %v, (-want +got):\n%s", err, diff)
 	}
 }
@@ -114,14 +115,19 @@ func TestChangesAreTrimmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, mark, err := s.Changes(t.Context(), 0)
-	want := []link.Key{{Code: "kept"}, {Code: "kept"}, l.Key, l.Key}
+	keys, mark, err := s.Changes(t.Context(), 150997)
+	want := []link.Key{{Code: "kept"}, l.Key, l.Key}
 	if diff := cmp.Diff(want, keys); diff != "" || mark != 151000 || err != nil {
 		t.Errorf("mark %d, error %v, (-want +got):\n%s", mark, err, diff)
 	}
-	// A mark of another file, which this one has yet to reach, starts anew.
-	if keys, mark, err := s.Changes(t.Context(), 1e9); len(keys) != 0 || mark != 151000 || err != nil {
-		t.Errorf("keys %v, mark %d, error %v", keys, mark, err)
+	// Those after 51000 are kept; before that, some are gone.
+	if keys, _, err := s.Changes(t.Context(), 51000); len(keys) != 1 || err != nil {
+		t.Errorf("the oldest kept: %v, error %v", keys, err)
+	}
+	for name, mark := range map[string]int64{"the oldest dropped": 50999, "the first": 0, "one of another file": 1e9} {
+		if keys, mark, err := s.Changes(t.Context(), mark); !errors.Is(err, link.ErrBehind) {
+			t.Errorf("%s: keys %v, mark %d, error %v", name, keys, mark, err)
+		}
 	}
 }
 

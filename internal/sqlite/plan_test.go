@@ -41,6 +41,7 @@ func TestPlans(t *testing.T) {
 		"content":     {sqlite.SelectByContent, "SEARCH links USING INDEX links_content (content_key=?)", sorts},
 		"twin":        {sqlite.SelectTwin, "SEARCH links USING INDEX links_content (content_key=?)", ""},
 		"key of ID":   {sqlite.SelectKeyOfID, "SEARCH links USING INTEGER PRIMARY KEY (rowid=?)", ""},
+		"walk":        {sqlite.SelectKeys, "SEARCH links USING COVERING INDEX links_key ((code,domain)>(?,?))", sorts},
 		"changes":     {sqlite.SelectChanges, "SEARCH link_changes USING INTEGER PRIMARY KEY (rowid>?)", sorts},
 		"users":       {sqlite.ListUsers, "SEARCH users USING INDEX users_created (created_at>?)", sorts},
 		"key by hash": {sqlite.SelectKey, "SEARCH users USING INTEGER PRIMARY KEY (rowid=?)", "SCAN"},

@@ -1,0 +1,219 @@
+package redirect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kurz/internal/fault"
+	"kurz/internal/link"
+	"kurz/internal/memory"
+	"kurz/internal/redirect"
+)
+
+// watched is a resolver whose Watch runs in the test's bubble, until it ends.
+func watched(t *testing.T, s *store, change func(*redirect.ResolverSettings)) *redirect.Resolver {
+	t.Helper()
+	r := resolver(t, s, change)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Watch(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	pass(time.Second)
+	return r
+}
+
+// pass lets time go by in a bubble, and what is due happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (s *store) total() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, calls := range s.calls {
+		n += calls
+	}
+	return n
+}
+
+// TestFloodOfUnknownCodes asks for 100,000 codes that nobody has between
+// requests for links: the store hears of few, and the links stay in memory.
+func TestFloodOfUnknownCodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const links, hot, flood = 5000, 1000, 100_000
+		s := newStore(t)
+		for i := range links {
+			s.set(key(fmt.Sprintf("link%d", i)), active(1, "https://a.example/"))
+		}
+		r := watched(t, s, func(s *redirect.ResolverSettings) { s.Memory = memory.NewRoutes(2 * hot) })
+		for i := range hot {
+			resolves(t, r, key(fmt.Sprintf("link%d", i)), "https://a.example/")
+		}
+		before, asked := r.Stats(), s.total()
+		if before.Keys < links*99/100 || before.KeyBytes == 0 {
+			t.Fatalf("the keys are not known: %+v", before)
+		}
+		for i := range flood {
+			resolves(t, r, key(fmt.Sprintf("unknown%d", i)), "")
+			if i%1000 == 0 {
+				pass(100 * time.Millisecond)
+			}
+		}
+		for i := range hot {
+			resolves(t, r, key(fmt.Sprintf("link%d", i)), "https://a.example/")
+		}
+		after := r.Stats()
+		t.Logf("%d unknown codes, %d reached the store", flood, s.total()-asked)
+		if n := s.total() - asked; n > flood/100 {
+			t.Errorf("the store was asked %d times", n)
+		}
+		if after.Hits-before.Hits != hot || after.Excluded < flood*99/100 {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+	})
+}
+
+func TestUnknownCodesComeToBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		r := watched(t, s, nil)
+		excluded := func(code string) {
+			t.Helper()
+			n := r.Stats().Excluded
+			resolves(t, r, key(code), "")
+			if r.Stats().Excluded != n+1 {
+				t.Fatalf("%s was looked up", code)
+			}
+		}
+		here, there, perhaps := active(1, "https://h.example/"), active(1, "https://t.example/"), active(1, "https://p.example/")
+		excluded("here")
+		s.set(key("here"), here)
+		r.Changed(t.Context(), link.Change{Key: key("here"), Route: here})
+		resolves(t, r, key("here"), "https://h.example/")
+
+		// Another process makes one: within a second.
+		excluded("there")
+		s.set(key("there"), there)
+		pass(time.Second)
+		resolves(t, r, key("there"), "https://t.example/")
+
+		// A creation failed, and is done all the same, later.
+		r.Changed(t.Context(), link.Change{Key: key("perhaps")})
+		resolves(t, r, key("perhaps"), "")
+		s.quietly(key("perhaps"), perhaps)
+		pass(time.Second)
+		resolves(t, r, key("perhaps"), "https://p.example/")
+		excluded("other")
+	})
+}
+
+// quietly stores a route and tells nobody.
+func (s *store) quietly(k link.Key, r link.Route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routes[k] = r
+}
+
+// TestUnknownIsBelievedOnlyWhileHeard takes the store away: then what is not
+// known is no longer absent.
+func TestUnknownIsBelievedOnlyWhileHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		r := watched(t, s, nil)
+		resolves(t, r, key("abc"), "")
+		s.fail(errDown)
+		pass(700 * time.Millisecond) // it was heard 250 ms before at most
+		resolves(t, r, key("abc"), "")
+		pass(300 * time.Millisecond)
+		if _, err := r.Resolve(t.Context(), key("abc")); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("got %v", err)
+		}
+		s.fail(nil)
+		s.set(key("abc"), active(1, "https://a.example/"))
+		resolves(t, r, key("abc"), "https://a.example/")
+	})
+}
+
+// TestBehind makes links that Changes never tells of: all keys are read anew,
+// and routes refreshed.
+func TestBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		s.set(key("old"), active(1, "https://old.example/"))
+		r := watched(t, s, nil)
+		resolves(t, r, key("old"), "https://old.example/")
+		resolves(t, r, key("abc"), "")
+		s.fail(errors.New("away"))
+		s.set(key("abc"), active(1, "https://a.example/"))
+		s.set(key("old"), active(2, "https://new.example/"))
+		s.mu.Lock()
+		s.oldest = int64(len(s.changes))
+		s.mu.Unlock()
+		s.fail(nil)
+		pass(250 * time.Millisecond)
+		resolves(t, r, key("abc"), "https://a.example/")
+		resolves(t, r, key("old"), "https://old.example/") // refreshes
+		synctest.Wait()
+		resolves(t, r, key("old"), "https://new.example/")
+		n := r.Stats().Excluded
+		resolves(t, r, key("nothing"), "")
+		if r.Stats().Excluded != n+1 {
+			t.Error("the keys are not known again")
+		}
+	})
+}
+
+// TestManyKeys has more keys than there is room for at first, and then more
+// again: none is ever taken for absent.
+func TestManyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		count := 0
+		more := func(n int, tell func(link.Key, link.Route)) {
+			for range n {
+				k, route := key(fmt.Sprintf("link%d", count)), active(1, "https://a.example/")
+				s.quietly(k, route)
+				if tell != nil {
+					tell(k, route)
+				}
+				count++
+			}
+		}
+		more(70_000, nil)
+		r := watched(t, s, func(s *redirect.ResolverSettings) { s.Memory = noMemory{} })
+		all := func() {
+			t.Helper()
+			n := 0
+			for i := 0; i < count; i += 97 {
+				resolves(t, r, key(fmt.Sprintf("link%d", i)), "https://a.example/")
+			}
+			for i := range 1000 {
+				resolves(t, r, key(fmt.Sprintf("unknown%d", i)), "")
+				n = i
+			}
+			if got := r.Stats(); got.Keys < count*98/100 || got.Excluded < uint64(n*98/100) {
+				t.Errorf("of %d keys %+v", count, got)
+			}
+		}
+		all()
+		before := r.Stats().KeyBytes
+		more(40_000, func(k link.Key, route link.Route) {
+			r.Changed(t.Context(), link.Change{Key: k, Route: route})
+		})
+		pass(time.Second)
+		all()
+		if after := r.Stats().KeyBytes; after <= before {
+			t.Errorf("%d bytes for the keys, %d before there were more", after, before)
+		}
+	})
+}
