@@ -1,9 +1,9 @@
 package telemetry
 
 import (
+	"math"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,26 +17,31 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
-	redirects *prometheus.CounterVec
+	results   *prometheus.CounterVec
 	limited   *prometheus.CounterVec
-	statuses  [600]string
-
-	// hot keeps the series of redirects by status, since looking them up by
-	// labels would cost more than counting does.
-	hot [600]atomic.Pointer[series]
+	redirects *redirects
+	labels    [statuses]string
 }
 
-// series are what one redirect counts in.
-type series struct {
-	requests, results prometheus.Counter
-	durations         prometheus.Observer
-}
+const (
+	durationName = "kurz_http_request_duration_seconds"
+	durationHelp = "Time from a request to its answer, by route."
+)
 
 // buckets are bounds in seconds from what a cached redirect takes to what
 // nobody should wait for.
 var buckets = []float64{
 	0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 }
+
+// bucketTimes are buckets as times.
+var bucketTimes = func() []time.Duration {
+	times := make([]time.Duration, len(buckets))
+	for i, seconds := range buckets {
+		times[i] = time.Duration(math.Round(seconds * 1e9))
+	}
+	return times
+}()
 
 // NewMetrics makes the metrics of one running program.
 func NewMetrics(b Build) *Metrics {
@@ -46,24 +51,25 @@ func NewMetrics(b Build) *Metrics {
 			Name: "kurz_http_requests_total", Help: "Requests answered, by route, method and status.",
 		}, []string{"route", "method", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "kurz_http_request_duration_seconds", Help: "Time from a request to its answer, by route.", Buckets: buckets,
+			Name: durationName, Help: durationHelp, Buckets: buckets,
 		}, []string{"route"}),
-		redirects: prometheus.NewCounterVec(prometheus.CounterOpts{
+		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kurz_redirects_total", Help: "Requests for short links, by what became of them.",
 		}, []string{"result"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kurz_rate_limited_total", Help: "Requests refused because a limit was reached, by route.",
 		}, []string{"route"}),
 	}
-	for i := range m.statuses {
-		m.statuses[i] = strconv.Itoa(i)
+	m.redirects = newRedirects(m.requests, m.results)
+	for i := range m.labels {
+		m.labels[i] = strconv.Itoa(i)
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "kurz_build_info", Help: "Always 1; the labels say which program runs.",
 	}, []string{"version", "commit", "go_version"})
 	build.WithLabelValues(b.Version, b.Commit, b.GoVersion).Set(1)
 	m.registry.MustRegister(
-		m.requests, m.durations, m.redirects, m.limited, build,
+		m.requests, m.durations, m.redirects, m.results, m.limited, build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -76,37 +82,23 @@ const redirectRoute = "redirect"
 // Request counts an answered request. The route is a name of the program's own,
 // never a path that was asked for.
 func (m *Metrics) Request(route, method string, status int, took time.Duration) {
-	if status < 100 || status >= len(m.statuses) {
+	if status < 100 || status >= statuses {
 		status = 0
 	}
-	if route == redirectRoute && method == http.MethodGet {
-		s := m.hot[status].Load()
-		if s == nil {
-			s = m.redirect(status)
-		}
-		s.requests.Inc()
-		s.results.Inc()
-		s.durations.Observe(took.Seconds())
+	if route == redirectRoute {
+		m.redirects.request(method == http.MethodGet, status, took)
 	} else {
-		m.requests.WithLabelValues(route, methodLabel(method), m.statuses[status]).Inc()
 		m.durations.WithLabelValues(route).Observe(took.Seconds())
+	}
+	if route != redirectRoute || method != http.MethodGet {
+		m.requests.WithLabelValues(route, methodLabel(method), m.labels[status]).Inc()
 		if route == redirectRoute {
-			m.redirects.WithLabelValues(resultOf(status)).Inc()
+			m.results.WithLabelValues(resultOf(status)).Inc()
 		}
 	}
 	if status == http.StatusTooManyRequests {
 		m.limited.WithLabelValues(route).Inc()
 	}
-}
-
-func (m *Metrics) redirect(status int) *series {
-	s := &series{
-		requests:  m.requests.WithLabelValues(redirectRoute, http.MethodGet, m.statuses[status]),
-		results:   m.redirects.WithLabelValues(resultOf(status)),
-		durations: m.durations.WithLabelValues(redirectRoute),
-	}
-	m.hot[status].Store(s)
-	return s
 }
 
 // resultOf tells what became of a request for a short link.
@@ -142,9 +134,13 @@ func (m *Metrics) Gauge(name, help string, read func() float64) {
 
 // Handler answers with all metrics in the format that is asked for.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		EnableOpenMetrics: true,
 		Timeout:           10 * time.Second,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.redirects.flush()
+		h.ServeHTTP(w, r)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +68,52 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%v allocations for a redirect", n)
 	}
+}
+
+// TestRedirectsAreCounted counts on many processors, looked at meanwhile: each
+// once.
+func TestRedirectsAreCounted(t *testing.T) {
+	const workers, each = 8, 2000
+	m := telemetry.NewMetrics(telemetry.Build{})
+	var counting sync.WaitGroup
+	for i := range workers {
+		counting.Go(func() {
+			for n := range each {
+				m.Request("redirect", []string{"GET", "HEAD"}[n%2], 302, time.Duration(i)*100*time.Microsecond)
+			}
+		})
+	}
+	for range 20 {
+		scrape(t, m)
+	}
+	counting.Wait()
+	for range 2 {
+		got := scrape(t, m)
+		for _, want := range []string{
+			`kurz_http_requests_total{method="GET",route="redirect",status="302"} 8000`,
+			`kurz_http_requests_total{method="HEAD",route="redirect",status="302"} 8000`,
+			`kurz_redirects_total{result="redirected"} 16000`,
+			`kurz_http_request_duration_seconds_bucket{route="redirect",le="5e-05"} 2000`,
+			`kurz_http_request_duration_seconds_bucket{route="redirect",le="0.0001"} 4000`,
+			`kurz_http_request_duration_seconds_bucket{route="redirect",le="0.0005"} 12000`,
+			`kurz_http_request_duration_seconds_bucket{route="redirect",le="+Inf"} 16000`,
+			`kurz_http_request_duration_seconds_sum{route="redirect"} 5.6`,
+			`kurz_http_request_duration_seconds_count{route="redirect"} 16000`,
+		} {
+			if !strings.Contains(got, want) {
+				t.Errorf("metrics lack %s", want)
+			}
+		}
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	m := telemetry.NewMetrics(telemetry.Build{})
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			m.Request("redirect", "GET", 302, 73*time.Microsecond)
+		}
+	})
 }
 
 func TestLogger(t *testing.T) {
