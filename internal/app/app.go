@@ -117,7 +117,7 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 		Redirect: h, API: edge.HandlerFunc(rooms.Handle), Web: edge.HandlerFunc(pages.Handle),
 		Preview: edge.HandlerFunc(pages.Preview), Ops: edge.HandlerFunc(o.handle),
 		TrustedProxies: s.TrustedProxies.Ranges, TrustUnixSocket: s.TrustedProxies.Unix, TLS: a.tls(certs),
-		Logger: w.Logger, Observer: m, LogRedirects: logged, Now: w.Now, Rand: w.Rand,
+		Logger: w.Logger, Observer: m, LogRedirects: logged, Now: w.Now,
 		NetHTTP: !s.FastPath, Timeouts: edge.Timeouts{Grace: s.ShutdownGrace}, NotifySocket: w.NotifySocket,
 	}
 }

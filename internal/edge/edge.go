@@ -11,7 +11,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
 	"io"
 	"log/slog"
 	"net/http"
@@ -49,7 +48,7 @@ type Settings struct {
 	LogRedirects int
 
 	Now  func() time.Time // time.Now if nil
-	Rand io.Reader        // for request ids: crypto/rand if nil
+	Rand io.Reader        // for request ids, which need not be secret: a source of its own if nil
 
 	Timeouts Timeouts
 	// NotifySocket is where systemd is told of start and stop:
@@ -116,7 +115,7 @@ func New(s Settings) *Edge {
 		s.Now = time.Now
 	}
 	if s.Rand == nil {
-		s.Rand = rand.Reader
+		s.Rand = idSource{}
 	}
 	if s.LogRedirects <= 0 {
 		s.LogRedirects = 100
