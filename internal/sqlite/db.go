@@ -57,6 +57,15 @@ type DB struct {
 // it is mostly long, and costs by the page.
 const clicksPage = "8192"
 
+// The caches of connections; they take twice as much memory as is said here in
+// KiB. Writing links wants the upper levels of the indexes of ten million;
+// clicks are appended. A link that is read is in the cache of routes then, so
+// little more than the upper levels of one index pays.
+var (
+	writerCache = map[Schema]string{Main: "cache_size=-65536", ForClicks: "cache_size=-8192"}
+	readerCache = map[Schema]string{Main: "cache_size=-1024", ForClicks: "cache_size=-4096"}
+)
+
 const (
 	shortReaders = 8
 	longReaders  = 3
@@ -206,7 +215,7 @@ func openWriter(ctx context.Context, path string, o Options) (*sqlite.Conn, erro
 		"synchronous=FULL",
 		"foreign_keys=ON",
 		"temp_store=MEMORY",
-		"cache_size=-65536", // KiB: the upper levels of the indexes of ten million links
+		writerCache[o.Schema],
 		"wal_autocheckpoint=0",
 	)
 	if err == nil {
@@ -227,7 +236,7 @@ func openReader(path string, o Options) (*sqlite.Conn, error) {
 		return nil, err
 	}
 	c.SetBusyTimeout(o.BusyTimeout)
-	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", "cache_size=-4096"); err != nil {
+	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", readerCache[o.Schema]); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
