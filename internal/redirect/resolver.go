@@ -57,7 +57,7 @@ const retryTime = time.Second
 //     it to the others;
 //   - only the store's own word makes a link "not there", for NegativeAge;
 //   - while Watch runs and has seen all keys, codes that no link has are
-//     answered without the store, but for some in a hundred.
+//     answered without the store, but for one in a hundred at most.
 //
 // It is safe for concurrent use.
 type Resolver struct {
