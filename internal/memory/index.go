@@ -6,19 +6,18 @@ import (
 	"kurz/internal/link"
 )
 
-// index finds the records of a shard. Its readers need no lock: they go from a
-// slot of the table to an entry, which stays the same for as long as its key is
-// there, and from the entry to the record. It has a pointer for each page and
-// none for each link.
+// index finds the records of a shard. Its readers need no lock: a slot of the
+// table names the record and the key's entry, which stays the same for as long
+// as the key is there. It has a pointer for each page and none for each link.
 //
 // Where there is not room for all, another index takes this one's place, which
 // nobody changes afterwards: a reader who has it in hand answers as of that
 // moment.
 type index struct {
-	// slots is an open-addressed hash table with linear probing: tag and
-	// entry, or emptySlot, or deadSlot, which ends nobody's search. A power of
-	// two, never full.
-	slots   []atomic.Uint32
+	// slots is an open-addressed hash table with linear probing: record, tag
+	// and entry, from the top; or emptySlot; or deadSlot, which ends nobody's
+	// search. A power of two, never full.
+	slots   []atomic.Uint64
 	entries []entry // those below firstEntry are the heads of the queues
 	pages   []atomic.Pointer[page]
 }
@@ -26,7 +25,7 @@ type index struct {
 const (
 	emptySlot = 0
 	deadSlot  = 1
-	// entryBits of a slot name the entry; the others are its hash's.
+	// entryBits of a slot name the entry, ten the hash, and 32 the record.
 	entryBits  = 22
 	entryMask  = 1<<entryBits - 1
 	maxEntries = 1<<entryBits - 1
@@ -36,13 +35,12 @@ func tagOf(hash uint64) uint32 { return uint32(hash>>32) << entryBits }
 
 // entry is a key that is there.
 type entry struct {
-	ref atomic.Uint32 // the record: page and place in it; 0: none
 	// state is how often it was asked for, up to maxUses, and its queue.
 	state  atomic.Uint32
 	loaded atomic.Int64 // LoadedAt, as Routes counts time
-	// Its neighbours in the queue, or the next free entry; guarded by the
-	// shard's lock.
-	next, prev uint32
+	// Guarded by the shard's lock.
+	ref        uint32 // the record: page and place in it; 0: none
+	next, prev uint32 // neighbours in the queue; or the next free entry
 }
 
 const (
@@ -84,35 +82,34 @@ type found struct {
 // find finds a key. It needs no lock.
 func (x *index) find(hash uint64, k link.Key, f *found) bool {
 	mask, tag := uint64(len(x.slots)-1), tagOf(hash)
-	for i := hash & mask; ; i = (i + 1) & mask {
+	for i := hash & mask; ; {
 		slot := x.slots[i].Load()
 		if slot == emptySlot {
 			return false
 		}
-		id := slot & entryMask
-		if slot&^entryMask != tag || id < firstEntry {
-			continue
+		id := uint32(slot) & entryMask
+		if uint32(slot)&^entryMask == tag && id >= firstEntry {
+			f.page, f.at = x.pages[slot>>48].Load(), int(slot>>32&0xffff)
+			f.entry, f.id, f.ref = &x.entries[id], id, uint32(slot>>32)
+			f.loaded = f.entry.loaded.Load()
+			if x.slots[i].Load() != slot {
+				// The record moved meanwhile, and what was its page's number
+				// may be another's.
+				continue
+			}
+			if f.is(k) {
+				return true
+			}
 		}
-		if x.read(id, f) && f.is(k) {
-			return true
-		}
+		i = (i + 1) & mask
 	}
 }
 
-// read gives an entry's record, and false where it has none. It needs no lock.
-func (x *index) read(id uint32, f *found) bool {
+// read gives the record of an entry in use.
+func (x *index) read(id uint32, f *found) {
 	e := &x.entries[id]
-	for ref := e.ref.Load(); ref != 0; {
-		p, loaded := x.pages[ref>>16].Load(), e.loaded.Load()
-		// If the record moved meanwhile, its page's number may be another's.
-		again := e.ref.Load()
-		if again == ref {
-			f.page, f.at, f.entry, f.id, f.ref, f.loaded = p, int(ref&0xffff), e, id, ref, loaded
-			return true
-		}
-		ref = again
-	}
-	return false
+	f.page, f.at = x.pages[e.ref>>16].Load(), int(e.ref&0xffff)
+	f.entry, f.id, f.ref, f.loaded = e, id, e.ref, e.loaded.Load()
 }
 
 // insert puts an entry whose key is not there into the table, and reports
@@ -121,20 +118,37 @@ func (x *index) insert(hash uint64, id uint32) bool {
 	mask := uint64(len(x.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		if old := x.slots[i].Load(); old == emptySlot || old == deadSlot {
-			x.slots[i].Store(tagOf(hash) | id)
+			x.slots[i].Store(x.slot(hash, id))
 			return old == emptySlot
 		}
 	}
 }
 
+func (x *index) slot(hash uint64, id uint32) uint64 {
+	return uint64(x.entries[id].ref)<<32 | uint64(tagOf(hash)|id)
+}
+
+// place gives the number of the slot of an entry that is there.
+func (x *index) place(hash uint64, id uint32) uint64 {
+	mask, low := uint64(len(x.slots)-1), tagOf(hash)|id
+	i := hash & mask
+	for uint32(x.slots[i].Load()) != low {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// move gives an entry that is there another record.
+func (x *index) move(hash uint64, id, ref uint32) {
+	i := x.place(hash, id)
+	x.entries[id].ref = ref
+	x.slots[i].Store(x.slot(hash, id))
+}
+
 // remove takes an entry that is there out of the table, and tells how many
 // slots became empty: dead ones at the end of a run serve nobody's search.
 func (x *index) remove(hash uint64, id uint32) (emptied int) {
-	mask, slot := uint64(len(x.slots)-1), tagOf(hash)|id
-	i := hash & mask
-	for x.slots[i].Load() != slot {
-		i = (i + 1) & mask
-	}
+	mask, i := uint64(len(x.slots)-1), x.place(hash, id)
 	x.slots[i].Store(deadSlot)
 	if x.slots[(i+1)&mask].Load() != emptySlot {
 		return 0

@@ -123,7 +123,7 @@ func (c *Routes) Stats() (sum RoutesStats) {
 		x := s.index.Load()
 		sum.Links += s.links()
 		sum.Missing += s.count[absentQueue]
-		sum.Bytes += s.size + len(x.slots)*4 + len(x.entries)*int(unsafe.Sizeof(entry{})) + len(s.ghosts.buckets)*32
+		sum.Bytes += s.size + len(x.slots)*8 + len(x.entries)*int(unsafe.Sizeof(entry{})) + len(s.ghosts.buckets)*32
 		sum.Tombstones += len(s.tombs.last)
 		sum.Evicted += s.evicted
 		sum.Moved += s.moved

@@ -73,9 +73,9 @@ func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded int64) {
 	ref := s.take(number, size)
 	if known {
 		// By its number, since there may be another index than it was found in.
-		e := &s.index.Load().entries[old.id]
-		e.loaded.Store(loaded)
-		e.ref.Store(ref)
+		x := s.index.Load()
+		x.entries[old.id].loaded.Store(loaded)
+		x.move(hash, old.id, ref)
 		s.drop(&old)
 	} else {
 		s.insert(hash, ref, loaded, r.Version == 0)
@@ -89,7 +89,7 @@ func (s *routeShard) insert(hash uint64, ref uint32, loaded int64, missing bool)
 	x := s.index.Load()
 	e := &x.entries[id]
 	e.loaded.Store(loaded)
-	e.ref.Store(ref)
+	e.ref = ref
 	queue := uint32(smallQueue)
 	switch {
 	case missing:
@@ -162,7 +162,7 @@ func (s *routeShard) remove(hash uint64, f *found) {
 	x := s.index.Load()
 	e := &x.entries[f.id]
 	s.filled -= x.remove(hash, f.id)
-	e.ref.Store(0)
+	e.ref = 0
 	x.unlink(f.id)
 	s.count[e.queue()]--
 	e.next, s.free = s.free, f.id
@@ -197,7 +197,7 @@ func (s *routeShard) rebuild(entries, pages int) {
 	}
 	entries = max(entries, len(old.entries))
 	x := &index{
-		slots:   make([]atomic.Uint32, 1<<bits.Len(uint(entries*8/5))),
+		slots:   make([]atomic.Uint64, 1<<bits.Len(uint(entries*8/5))),
 		entries: make([]entry, entries),
 		pages:   make([]atomic.Pointer[page], pages),
 	}
@@ -211,8 +211,8 @@ func (s *routeShard) rebuild(entries, pages int) {
 		to.next, to.prev = from.next, from.prev
 		to.state.Store(from.state.Load())
 		to.loaded.Store(from.loaded.Load())
-		to.ref.Store(from.ref.Load())
-		if x.read(uint32(i), &f) {
+		if to.ref = from.ref; to.ref != 0 {
+			x.read(uint32(i), &f)
 			x.insert(f.key().Hash(s.seed), f.id)
 			s.filled++
 		}
@@ -307,11 +307,12 @@ func (s *routeShard) compact() {
 		r := record{p, at}
 		size, k := r.size(), r.key()
 		var f found
-		if s.index.Load().find(k.Hash(s.seed), k, &f) && f.page == p && f.at == at {
+		hash := k.Hash(s.seed)
+		if s.index.Load().find(hash, k, &f) && f.page == p && f.at == at {
 			number := s.makeRoom(size)
 			to := s.index.Load().pages[number].Load()
 			copy(to.bytes[to.used:], r.bytes())
-			s.index.Load().entries[f.id].ref.Store(s.take(number, size))
+			s.index.Load().move(hash, f.id, s.take(number, size))
 			p.live -= size
 			s.live -= size
 			s.moved++
