@@ -62,8 +62,8 @@ const clicksPage = "8192"
 // clicks are appended. A link that is read is in the cache of routes then, so
 // little more than the upper levels of one index pays.
 var (
-	writerCache = map[Schema]string{Main: "cache_size=-65536", ForClicks: "cache_size=-8192"}
-	readerCache = map[Schema]string{Main: "cache_size=-1024", ForClicks: "cache_size=-4096"}
+	writerCache = map[Schema]int{Main: 65536, ForClicks: 8192}
+	readerCache = map[Schema]int{Main: 1024, ForClicks: 4096}
 )
 
 const (
@@ -215,7 +215,7 @@ func openWriter(ctx context.Context, path string, o Options) (*sqlite.Conn, erro
 		"synchronous=FULL",
 		"foreign_keys=ON",
 		"temp_store=MEMORY",
-		writerCache[o.Schema],
+		cacheSize(writerCache[o.Schema]),
 		"wal_autocheckpoint=0",
 	)
 	if err == nil {
@@ -236,11 +236,13 @@ func openReader(path string, o Options) (*sqlite.Conn, error) {
 		return nil, err
 	}
 	c.SetBusyTimeout(o.BusyTimeout)
-	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", readerCache[o.Schema]); err != nil {
+	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", cacheSize(readerCache[o.Schema])); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
+
+func cacheSize(kib int) string { return fmt.Sprintf("cache_size=-%d", kib) }
 
 func pragmas(c *sqlite.Conn, list ...string) error {
 	for _, p := range list {
