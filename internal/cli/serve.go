@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -100,6 +101,11 @@ func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 		}
 	}()
 	drawnPort(s, listeners[0])
+	ended, err := serveProfiles(ctx, s.PprofListen, logger)
+	if err != nil {
+		return err
+	}
+	defer ended()
 	metrics := telemetry.NewMetrics(telemetry.BuildOf(debug.ReadBuildInfo()))
 	around := app.Surroundings{Now: w.Now, Rand: w.Rand, Logger: logger, NotifySocket: variable(w, "NOTIFY_SOCKET")}
 	a, err := app.New(&s.Settings, b.Parts, around, metrics, b.Certificates)
@@ -120,6 +126,27 @@ func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 		logger.Info("stopped")
 	}
 	return err
+}
+
+// serveProfiles answers those who profile the server, where it is told to, until
+// ctx ends or ended is called. That it can't go on is logged: links do.
+func serveProfiles(ctx context.Context, addr string, logger *slog.Logger) (ended func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	l, err := telemetry.ListenProfiles(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	logger.Warn("profiles can be taken", "address", l.Addr().String())
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := telemetry.ServeProfiles(ctx, l); err != nil {
+			logger.Error("profiles can't be taken any more", "error", err)
+		}
+	})
+	return func() { cancel(); work.Wait() }, nil
 }
 
 // drawnPort puts the port that the system chose for :0 into the default base

@@ -34,6 +34,9 @@ func (l *loader) check(s *Settings) {
 	if s.LogRedirects < 0 {
 		l.problem("KURZ_LOG_REDIRECTS: must not be negative")
 	}
+	if _, port, err := net.SplitHostPort(s.PprofListen); s.PprofListen != "" && (err != nil || port == "") {
+		l.problem("KURZ_PPROF_LISTEN: %q is not an address such as :6060 or 127.0.0.1:6060", s.PprofListen)
+	}
 }
 
 func (l *loader) checkServer(s *Settings) {

@@ -72,6 +72,7 @@ type Settings struct {
 	LogLevel     slog.Level `env:"LOG_LEVEL" default:"info" group:"Logs" doc:"debug, info, warn or error."`
 	LogFormat    string     `env:"LOG_FORMAT" default:"text" group:"Logs" doc:"text, or json for machines."`
 	LogRedirects int        `env:"LOG_REDIRECTS" default:"1000" group:"Logs" doc:"One of how many redirects gets a line in the log; 0 for none, 1 for each. Other requests get a line each."`
+	PprofListen  string     `env:"PPROF_LISTEN" group:"Logs" doc:"Address for go tool pprof, such as :6060; nothing is listened on without it. Without a host it is one of this machine alone. Whoever reaches it sees the program at work and can slow it down."`
 
 	Server string `env:"SERVER" group:"Commands" doc:"Address of a kurz server that shorten, links and stats ask. Without it they work on KURZ_DATA."`
 	APIKey string `env:"API_KEY" group:"Commands" secret:"true" doc:"API key for KURZ_SERVER."`
