@@ -8,6 +8,7 @@ package program
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,8 @@ type Options struct {
 	Before []string
 	// Change, unless nil, has the last word on how the process is started.
 	Change func(*exec.Cmd)
+	// TLS, unless nil, says that it speaks TLS, and how to trust it.
+	TLS *tls.Config
 	// Patience bounds the wait until it is ready; 30 s if zero.
 	Patience time.Duration
 }
@@ -77,6 +80,7 @@ type Server struct {
 	Options
 	URL string
 
+	client  *http.Client
 	command *exec.Cmd
 	log     *os.File
 	done    chan struct{}
@@ -113,7 +117,12 @@ func Launch(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Options: o, URL: "http://" + o.Addr, log: log, done: make(chan struct{})}
+	scheme := "http://"
+	if o.TLS != nil {
+		scheme = "https://"
+	}
+	s := &Server{Options: o, URL: scheme + o.Addr, log: log, done: make(chan struct{})}
+	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: o.TLS}}
 	args := append(append([]string{}, o.Before...), o.Binary, "serve")
 	args = append(args, o.Args...)
 	s.command = exec.Command(args[0], args[1:]...) //nolint:noctx // ended by Kill and Stop, with the state that each promises
@@ -153,19 +162,11 @@ func (s *Server) environment() []string {
 }
 
 func (s *Server) waitReady(ctx context.Context) error {
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	defer s.client.CloseIdleConnections()
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/health/ready", nil)
-		if err != nil {
-			return err
-		}
-		response, err := client.Do(request)
+		err := s.ask(ctx)
 		if err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New("not ready: " + response.Status)
+			return nil
 		}
 		select {
 		case <-s.done:
@@ -175,6 +176,30 @@ func (s *Server) waitReady(ctx context.Context) error {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// ask asks once whether the server is ready, and waits a second at most.
+func (s *Server) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	response, err := s.Get(ctx, "/health/ready")
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New("not ready: " + response.Status)
+	}
+	return nil
+}
+
+// Get asks for a path. Connections are kept for the next.
+func (s *Server) Get(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.Do(request)
 }
 
 // Pid gives the process's id.
