@@ -53,6 +53,7 @@ func Table() []Line {
 		{Path: "client", Kind: Outside},
 		{Path: "e2e", Kind: Outside, TestUses: []string{"zombiezen.com/go/sqlite"}},
 		{Path: "bench", Kind: Outside},
+		{Path: "bench/flame", Kind: Outside},
 		{Path: "test/mmdb", Kind: Outside},
 		{Path: "test/powercut", Kind: Outside, Uses: []string{"github.com/hanwen/go-fuse"}},
 		{Path: "test/fresh", Kind: Outside},
