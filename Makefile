@@ -14,10 +14,10 @@ GOLANGCI    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race check arch fuzz bench cover lint vet fmt fmt-check generate e2e kill powercut damage cross vuln clean
+.PHONY: help build run test race check arch fuzz bench profile contestants cover lint vet fmt fmt-check generate e2e kill powercut damage cross vuln clean
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/kurz, static and without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/kurz ./cmd/kurz
@@ -34,7 +34,7 @@ race: ## run every test with the race detector, in random order
 	$(GO) test -race -shuffle=on ./...
 
 check: CROSS = darwin/arm64 freebsd/amd64 windows/amd64
-check: fmt-check vet cross lint arch test fuzz vuln ## everything a change must pass
+check: fmt-check vet cross lint contestants arch test fuzz vuln ## everything a change must pass
 	@echo "check: passed"
 
 arch: ## check who imports whom (ARCHITECTURE.md)
@@ -43,8 +43,14 @@ arch: ## check who imports whom (ARCHITECTURE.md)
 fuzz: ## fuzz every target for FUZZTIME (3s) each
 	./test/fuzz $(FUZZTIME)
 
-bench: ## measure the numbers kurz promises, nginx beside it; writes docs/benchmarks.md
-	$(GO) run ./bench -out docs/benchmarks.md
+bench: ## measure the numbers kurz promises, others beside it; writes docs/benchmarks.md
+	$(GO) run ./bench -out docs/benchmarks.md -profile docs
+
+profile: ## draw what a redirect is made of; writes docs/redirect-profile.{md,svg}
+	$(GO) run ./bench -only '^profile$$' -profile docs
+
+contestants: ## vet, lint and test the module of those that bench measures beside kurz
+	cd bench/contestants && $(GO) vet ./... && $(GOLANGCI) run -c ../../.golangci.yml ./... && $(GO) test ./...
 
 cover: ## coverage of the packages that must have 90 % and of the rest
 	./test/cover $(COVER)

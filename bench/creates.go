@@ -4,42 +4,39 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"kurz/test/wire"
+	"kurz/test/program"
 )
 
 const clients = 64
 
 // creates measures durable creates by wrk's connections, each of which waits for
-// its 201. The clients' share of the cores is not bounded.
+// its 201, alone and beside redirects. The clients' share of the cores is not
+// bounded.
 func creates(ctx context.Context, l *lab) error {
-	if err := l.install(ctx, "wrk"); err != nil {
+	if err := l.install(ctx, "wrk", "wrk"); err != nil {
 		return err
 	}
-	s, err := l.start(ctx, filepath.Join(l.dir, "creates"), false)
+	data, err := l.folder(ctx, "creates", fewLinks)
+	if err != nil {
+		return err
+	}
+	s, err := l.start(ctx, data, false)
 	if err != nil {
 		return err
 	}
 	defer l.stop()
-	script := filepath.Join(l.dir, "creates.lua")
-	if err := os.WriteFile(script, []byte(createsScript), 0o600); err != nil {
-		return err
-	}
-	var all, quiet struct{ rate, cost sample }
+	var all, quiet creating
 	var stolen sample
 	for range createRounds * l.rounds {
 		machine, err := machineTicks()
 		if err != nil {
 			return err
 		}
-		round, err := l.shoot(ctx, s.Addr, s.Pid(), script, false)
+		round, err := l.shoot(ctx, s.URL, s.Pid(), createsScript, l.length, false)
 		if err != nil {
 			return err
 		}
@@ -49,15 +46,55 @@ func creates(ctx context.Context, l *lab) error {
 		}
 		share := after.since(machine).stolenShare()
 		stolen = append(stolen, 100*share)
-		all.rate, all.cost = append(all.rate, round.rate()), append(all.cost, round.cost())
+		all.add(round)
 		if share <= quietShare {
-			quiet.rate, quiet.cost = append(quiet.rate, round.rate()), append(quiet.cost, round.cost())
+			quiet.add(round)
 		}
 		l.say("   %.0f creates/s, %.1f µs of server CPU each; the host gave %.0f %% of the CPU to others", round.rate(), round.cost(), 100*share)
 	}
-	l.values["creates"] = fmt.Sprintf("%s; %s of server CPU each. In the %d of %d rounds in which the host left us the CPU: %s; %s",
-		all.rate.format("%.0f", "/s"), all.cost.format("%.0f", " µs"), len(quiet.rate), len(all.rate), quiet.rate.format("%.0f", "/s"), quiet.cost.format("%.0f", " µs"))
+	l.values["creates"] = fmt.Sprintf("%s. In the %d of %d rounds in which the host left us the CPU: %s", all, len(quiet.rate), len(all.rate), quiet)
 	l.note("Creates: wrk shares the server's cores, of which the host of this virtual machine gave %s to others; it is said to leave us the CPU where that was %.0f %% or less. Each 201 was sent after an fsync that several creates share.", stolen.format("%.0f", " %"), 100*quietShare)
+	return l.createsBesideRedirects(ctx, s)
+}
+
+// creating is how fast creates were, and what each cost the server.
+type creating struct{ rate, cost sample }
+
+func (c *creating) add(round shot) {
+	c.rate, c.cost = append(c.rate, round.rate()), append(c.cost, round.cost())
+}
+
+func (c creating) String() string {
+	if len(c.rate) == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s; %s of server CPU each", c.rate.format("%.0f", "/s"), c.cost.format("%.0f", " µs"))
+}
+
+// createsBesideRedirects measures creates while an open loop of redirects runs,
+// whose CPU is in what a create is said to cost.
+func (l *lab) createsBesideRedirects(ctx context.Context, s *program.Server) error {
+	if err := l.heat(ctx, s, allOf(fewLinks)); err != nil {
+		return err
+	}
+	var all creating
+	var last asked
+	for range l.rounds {
+		redirecting := make(chan error, 1)
+		// The loop outlasts the creates, so that none goes without it.
+		go func() {
+			var err error
+			last, err = ask(ctx, s.Addr, fewLinks, l.length+2*time.Second)
+			redirecting <- err
+		}()
+		round, err := l.shoot(ctx, s.URL, s.Pid(), createsScript, l.length, false)
+		if err := errors.Join(err, <-redirecting); err != nil {
+			return err
+		}
+		all.add(round)
+		l.say("   %.0f creates/s beside redirects: %s", round.rate(), last)
+	}
+	l.values["creates-busy"] = fmt.Sprintf("%s, redirects included; redirects in the last round: %s", all, last)
 	return nil
 }
 
@@ -78,65 +115,6 @@ function request()
   return wrk.format('POST', '/api/v1/urls', nil, '{"long_url":"https://example.com/articles/2026/' .. n .. '/a-title-of-ordinary-length?utm_source=news"}')
 end
 `
-
-// seed makes the links for the stages to come.
-func seed(ctx context.Context, l *lab) error {
-	s, err := l.start(ctx, l.data, false)
-	if err != nil {
-		return err
-	}
-	defer l.stop()
-	var mu sync.Mutex
-	l.codes = make([]string, 0, l.links)
-	_, err = createFor(ctx, s.Addr, func(n int64) bool { return n <= int64(l.links) }, func(code string) {
-		mu.Lock()
-		l.codes = append(l.codes, code)
-		mu.Unlock()
-	})
-	l.say("   %d links", len(l.codes))
-	return err
-}
-
-// createFor creates links over 64 connections as long as more says so of the
-// number of the next, and says how many it made.
-func createFor(ctx context.Context, addr string, more func(n int64) bool, each func(code string)) (int64, error) {
-	var next, made atomic.Int64
-	err := parallel(clients, func(int) error {
-		conn, err := wire.Dial(ctx, addr)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		var request []byte
-		for ctx.Err() == nil {
-			n := next.Add(1)
-			if !more(n) {
-				return nil
-			}
-			body := fmt.Appendf(nil, `{"long_url":"https://example.com/articles/2026/%d/a-title-of-ordinary-length?utm_source=news"}`, n)
-			request = wire.AppendPost(request[:0], addr, "/api/v1/urls", "", body)
-			r, err := conn.Do(request)
-			if err != nil {
-				return err
-			}
-			if r.Status != 201 {
-				return fmt.Errorf("create: %d %s", r.Status, r.Body)
-			}
-			made.Add(1)
-			if each != nil {
-				var link struct {
-					Code string `json:"short_code"`
-				}
-				if err := json.Unmarshal(r.Body, &link); err != nil {
-					return err
-				}
-				each(link.Code)
-			}
-		}
-		return ctx.Err()
-	})
-	return made.Load(), err
-}
 
 // parallel calls fn n times at once, waits for all, and gives the first error.
 func parallel(n int, fn func(i int) error) error {

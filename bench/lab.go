@@ -7,11 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,9 +26,14 @@ type lab struct {
 	options
 	dir    string
 	binary string
-	data   string   // the folder with all links, once they are made
-	codes  []string // of the links
-	server *program.Server
+	// folders are those with links, by their paths.
+	folders map[string]bool
+	server  *program.Server
+	// isHot says that server has all links in memory; profiles is then where
+	// its profiles can be taken.
+	isHot    bool
+	profiles string
+	contest  contestTable
 	// load and version are those of the beginning.
 	load, version string
 	values        map[string]string
@@ -39,8 +45,7 @@ func newLab(ctx context.Context, o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, load: loadAverage(), version: version(), values: map[string]string{}}
-	l.data = filepath.Join(dir, "data")
+	l := &lab{options: o, dir: dir, load: loadAverage(), version: version(), values: map[string]string{}, folders: map[string]bool{}}
 	l.say("building kurz")
 	if l.binary, err = program.Build(ctx, dir); err != nil {
 		l.close()
@@ -64,6 +69,13 @@ func (l *lab) note(format string, args ...any) {
 	l.notes = append(l.notes, fmt.Sprintf(format, args...))
 }
 
+// noteOnce notes what was not noted yet.
+func (l *lab) noteOnce(text string) {
+	if !slices.Contains(l.notes, text) {
+		l.notes = append(l.notes, text)
+	}
+}
+
 // everythingOn are the settings of all measurements: nothing is turned off,
 // and the limits are so high that they are counted and refuse nobody.
 func everythingOn() []string {
@@ -77,25 +89,66 @@ func everythingOn() []string {
 // where pinned. One that runs is stopped first.
 func (l *lab) start(ctx context.Context, data string, pinned bool, env ...string) (*program.Server, error) {
 	l.stop()
-	o := program.Options{Binary: l.binary, Data: data, Env: append(everythingOn(), env...), Patience: 2 * time.Minute}
+	s, err := l.launch(ctx, program.Options{Data: data, Env: env}, pinned)
+	l.server = s
+	return s, err
+}
+
+// launch starts a server of kurz with everything on.
+func (l *lab) launch(ctx context.Context, o program.Options, pinned bool) (*program.Server, error) {
+	o.Binary, o.Env, o.Patience = l.binary, append(everythingOn(), o.Env...), 2*time.Minute
 	if pinned {
 		o.Before = onCore(0)
 	}
-	s, err := program.Start(ctx, o)
-	l.server = s
-	return s, err
+	return program.Start(ctx, o)
+}
+
+// hot gives the lab's server on all links, on the core for servers, when it has
+// each of them in memory: the one that runs, if it is that.
+func (l *lab) hot(ctx context.Context) (*program.Server, error) {
+	if l.server != nil && l.isHot {
+		return l.server, nil
+	}
+	data, err := l.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if l.profiles, err = program.FreeAddr(); err != nil {
+		return nil, err
+	}
+	s, err := l.start(ctx, data, true, "KURZ_PPROF_LISTEN="+l.profiles)
+	if err != nil {
+		return nil, err
+	}
+	l.isHot = true
+	return s, l.heat(ctx, s, allOf(l.links))
+}
+
+// heat follows links once, and waits until their clicks are in the reports.
+func (l *lab) heat(ctx context.Context, s *program.Server, p picks) error {
+	began := time.Now()
+	if err := follow(ctx, s.Addr, p, manyAhead); err != nil {
+		return err
+	}
+	l.say("   %s links followed once in %.0f s", thousands(float64(len(p))), time.Since(began).Seconds())
+	return drained(ctx, s)
 }
 
 func (l *lab) stop() {
 	if l.server == nil {
 		return
 	}
+	stopServer(l, l.server)
+	l.server, l.isHot = nil, false
+}
+
+// stopServer ends a server in order.
+func stopServer(l *lab, s *program.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if err := l.server.Stop(ctx); err != nil {
+	if err := s.Stop(ctx); err != nil {
 		l.say("stop: %v", err)
 	}
-	l.server = nil
 }
 
 // onCore gives what stands before a command to keep it on a core; nothing on a
@@ -110,14 +163,14 @@ func onCore(n int) []string {
 	return []string{"taskset", "-c", strconv.Itoa(n)}
 }
 
-// install makes sure that a program is there, and says so if it has to be
-// fetched.
-func (l *lab) install(ctx context.Context, name string) error {
+// install makes sure that a program is there, and says so if its package has to
+// be fetched.
+func (l *lab) install(ctx context.Context, name, debian string) error {
 	if _, err := exec.LookPath(name); err == nil {
 		return nil
 	}
-	l.say("%s is missing: installing it with apt-get", name)
-	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", name}} {
+	l.say("%s is missing: installing %s with apt-get", name, debian)
+	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", debian}} {
 		command := exec.CommandContext(ctx, "apt-get", args...)
 		command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if out, err := command.CombinedOutput(); err != nil {
@@ -127,138 +180,9 @@ func (l *lab) install(ctx context.Context, name string) error {
 	return nil
 }
 
-// cpu gives the CPU time that a process and its children have used, so far.
-func cpu(pid int) (time.Duration, error) {
-	total, err := ticks(pid)
-	if err != nil {
-		return 0, err
-	}
-	for _, child := range children(pid) {
-		t, err := ticks(child)
-		if err != nil {
-			return 0, err
-		}
-		total += t
-	}
-	return time.Duration(total) * (time.Second / 100), nil // USER_HZ is 100
-}
-
-func ticks(pid int) (int64, error) {
-	fields, err := stat(pid)
-	if err != nil {
-		return 0, err
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return user + system, err
-}
-
-// cpuTicks are the machine's CPU times, in ticks, since it started.
-type cpuTicks struct{ all, stolen float64 }
-
-// machineTicks reads the first line of /proc/stat; see proc_stat(5).
-func machineTicks() (cpuTicks, error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return cpuTicks{}, err
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 || fields[0] != "cpu" {
-		return cpuTicks{}, fmt.Errorf("/proc/stat begins with %q", line)
-	}
-	var t cpuTicks
-	for i, field := range fields[1:9] { // user nice system idle iowait irq softirq steal
-		n, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return cpuTicks{}, err
-		}
-		t.all += n
-		if i == 7 {
-			t.stolen = n
-		}
-	}
-	return t, nil
-}
-
-func (t cpuTicks) since(then cpuTicks) cpuTicks {
-	return cpuTicks{all: t.all - then.all, stolen: t.stolen - then.stolen}
-}
-
-// stolenShare is the part of the time in which a core had work and the host of
-// this virtual machine ran somebody else.
-func (t cpuTicks) stolenShare() float64 {
-	if t.all == 0 {
-		return 0
-	}
-	return t.stolen / t.all
-}
-
-// stat gives the fields of /proc/PID/stat from the third, the state, on.
-func stat(pid int) ([]string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil, err
-	}
-	// The second field is a name in brackets and may hold anything.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 13 {
-		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	return fields, nil
-}
-
-func children(pid int) []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	var found []int
-	for _, e := range entries {
-		child, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if fields, err := stat(child); err == nil && fields[1] == strconv.Itoa(pid) {
-			found = append(found, child)
-		}
-	}
-	return found
-}
-
-// resident gives the memory of a process that is in RAM: all of it, and the
-// part that is not backed by files.
-func resident(pid int) (all, anonymous float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		kb, _ := strconv.ParseFloat(fields[1], 64)
-		switch fields[0] {
-		case "VmRSS:":
-			all = kb * 1024 / 1e6
-		case "RssAnon:":
-			anonymous = kb * 1024 / 1e6
-		}
-	}
-	return all, anonymous, nil
-}
-
 // metric gives the sum of a metric's series at a server.
 func metric(ctx context.Context, s *program.Server, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := s.Get(ctx, "/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -359,17 +283,25 @@ func version() string {
 	return strings.TrimSpace(string(out))
 }
 
+// tools tells the versions of the other programs, as far as they are there.
 func (l *lab) tools() string {
-	var b strings.Builder
-	for _, name := range []string{"nginx", "wrk"} {
-		out, _ := exec.Command(name, "-v").CombinedOutput() //nolint:noctx // at once; wrk -v has a status of 1
-		first, _, _ := strings.Cut(string(out), "\n")
-		first = strings.TrimPrefix(first, "nginx version: ")
-		first, _, _ = strings.Cut(first, " [")
-		if b.Len() > 0 {
-			b.WriteString(", ")
+	var known []string
+	for _, tool := range []struct {
+		name  string
+		args  []string
+		match string
+	}{
+		{"nginx", []string{"nginx", "-v"}, `nginx/(\S+)`},
+		{"wrk", []string{"wrk", "-v"}, `wrk (?:debian/)?(\S+)`},
+		{"SQLite's shell", []string{"sqlite3", "--version"}, `^(\S+)`},
+		{"Node", []string{"node", "--version"}, `v(\S+)`},
+		{"Express", []string{"cat", "bench/contestants/express/package.json"}, `"express": "(\S+)"`},
+		{"fasthttp", []string{"cat", "bench/contestants/go.mod"}, `valyala/fasthttp v(\S+)`},
+	} {
+		out, _ := exec.Command(tool.args[0], tool.args[1:]...).CombinedOutput() //nolint:noctx // at once; wrk -v has a status of 1
+		if m := regexp.MustCompile(tool.match).FindSubmatch(out); m != nil {
+			known = append(known, fmt.Sprintf("%s %s", tool.name, m[1]))
 		}
-		b.WriteString(first)
 	}
-	return b.String()
+	return strings.Join(known, ", ")
 }

@@ -1,13 +1,20 @@
 //go:build linux
 
-// Command bench measures the numbers that kurz promises, with nginx beside it
-// where the promise is a ratio, and prints them as a table.
+// Command bench measures the numbers that kurz promises, with others beside it
+// where the promise is a ratio, and prints them as tables.
 //
-// It guarantees that contestants run in turns on the same core, that CPU is
-// read from the kernel for all processes of a server, and that no number is
-// typed in by hand: what is not measured is marked "not yet". Start reading at
-// stages, then at lab. To add a row, add it to promises and put its value in a
-// stage.
+// It guarantees that contestants run in turns on the same core, in another
+// order each round; that CPU is read from the kernel for all processes of a
+// server; and that no number is typed in by hand: what is not measured is marked
+// "not yet", and who can't take part is named with the reason. It installs what
+// it needs from Debian (nginx, wrk, sqlite3, node, npm), builds the Go programs
+// in contestants, a module of their own, and installs Express by npm into the
+// user's cache.
+//
+// Links are written straight into the data folder, by SQL, and read back through
+// the API. Start reading at stages, then at lab, then at contest.go for those
+// that compete. To add a row, add it to promises and put its value in a stage;
+// to add a contestant, add it to entries and columns.
 package main
 
 import (
@@ -25,6 +32,8 @@ import (
 // options are the flags.
 type options struct {
 	links    int
+	many     int
+	journal  float64
 	rounds   int
 	length   time.Duration
 	openLoop time.Duration
@@ -33,47 +42,53 @@ type options struct {
 	cuts     int
 	only     *regexp.Regexp
 	out      string
+	docs     string
 }
 
-// stage measures something and fills rows. Stages share a lab: those that need
-// the links come after the one that makes them.
+// stage measures something and fills rows. Stages share a lab.
 type stage struct {
 	name string
 	run  func(context.Context, *lab) error
-	// needs names a stage without which this one can't run.
-	needs string
 }
 
+// Those that use one server stand together.
 var stages = []stage{
-	{name: "binary", run: binary},
-	{name: "idle", run: idle},
-	{name: "creates", run: creates},
-	{name: "fresh", run: freshness},
-	{name: "seed", run: seed},
-	{name: "start", run: startUp, needs: "seed"},
-	{name: "uncached", run: uncached, needs: "seed"},
-	{name: "zipf", run: zipf, needs: "seed"},
-	{name: "redirects", run: redirects, needs: "seed"},
-	{name: "openloop", run: openLoop, needs: "seed"},
-	{name: "reports", run: reports},
-	{name: "kills", run: kills},
-	{name: "powercuts", run: powerCuts},
-	{name: "damage", run: damage},
-	{name: "fulldisk", run: fullDisk},
+	{"binary", released},
+	{"idle", idle},
+	{"creates", creates},
+	{"fresh", freshness},
+	{"start", startUp},
+	{"killed", killed},
+	{"uncached", uncached},
+	{"zipf", zipf},
+	{"openloop", openLoop},
+	{"redirects", redirects},
+	{"profile", profile},
+	{"peers", peers},
+	{"many", many},
+	{"tls", overTLS},
+	{"reports", reports},
+	{"kills", kills},
+	{"powercuts", powerCuts},
+	{"damage", damage},
+	{"fulldisk", fullDisk},
 }
 
 func main() {
 	o := options{}
 	only := "."
 	flag.IntVar(&o.links, "links", 1_000_000, "how many links the server has")
+	flag.IntVar(&o.many, "many", mostLinks, "how many links are compared with few")
+	flag.Float64Var(&o.journal, "journal", 1000, "MB of the journal that a server is killed with")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds each contestant runs")
 	flag.DurationVar(&o.length, "length", 5*time.Second, "how long a round lasts")
 	flag.DurationVar(&o.openLoop, "openloop", time.Minute, "how long the open loop lasts")
 	flag.IntVar(&o.clicks, "clicks", 10_000_000, "how many clicks reports are over")
 	flag.IntVar(&o.kills, "kills", 200, "how many times the server is killed")
 	flag.IntVar(&o.cuts, "cuts", 50, "how many times the power is cut in each mode")
-	flag.StringVar(&only, "only", only, "regular expression of the stages to run (and those that they need)")
+	flag.StringVar(&only, "only", only, "regular expression of the stages to run")
 	flag.StringVar(&o.out, "out", "", "file to write the report to, such as docs/benchmarks.md")
+	flag.StringVar(&o.docs, "profile", "", "folder to write the redirect's profile to, such as docs")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(only); err == nil {
@@ -93,15 +108,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer l.close()
-	wanted := map[string]bool{}
-	for i := len(stages) - 1; i >= 0; i-- {
-		if s := stages[i]; wanted[s.name] || o.only.MatchString(s.name) {
-			wanted[s.name], wanted[s.needs] = true, true
-		}
-	}
 	var failed error
 	for _, s := range stages {
-		if !wanted[s.name] {
+		if !o.only.MatchString(s.name) {
 			continue
 		}
 		began := time.Now()

@@ -24,31 +24,26 @@ const openLoopRate = 5000
 
 // openLoop sends requests when they are due, whether or not the ones before
 // are answered, and measures each from the time when it was due: a server that
-// stalls makes all that were due in the meantime slow, as for people.
+// stalls makes all that were due in the meantime slow, as for people. First the
+// server has nothing else to do, then it has.
 func openLoop(ctx context.Context, l *lab) error {
-	s, err := l.start(ctx, l.data, false)
+	data, err := l.all(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := l.start(ctx, data, false)
 	if err != nil {
 		return err
 	}
 	defer l.stop()
-	l.say("   following each link once")
-	if err := follow(ctx, s.Addr, l.codes); err != nil {
-		return err
-	}
-	if err := drained(ctx, s); err != nil {
+	if err := l.heat(ctx, s, allOf(l.links)); err != nil {
 		return err
 	}
 	before, err := cpu(s.Pid())
 	if err != nil {
 		return err
 	}
-	loop := &loop{addr: s.Addr, codes: sampleOf(l.codes, hotSet)}
-	var latencies []time.Duration
-	// On a goroutine of its own, whose thread is given up with it.
-	err = parallel(1, func(int) (err error) {
-		latencies, err = loop.run(ctx, l.openLoop)
-		return err
-	})
+	quiet, err := ask(ctx, s.Addr, l.links, l.openLoop)
 	if err != nil {
 		return err
 	}
@@ -56,23 +51,52 @@ func openLoop(ctx context.Context, l *lab) error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(latencies)
-	at := func(share float64) string {
-		i := min(int(share*float64(len(latencies))), len(latencies)-1)
-		return fmt.Sprintf("%.2f ms", latencies[i].Seconds()*1000)
-	}
-	l.values["openloop"] = fmt.Sprintf("p50 %s, p99 %s, p99.9 %s, most %s, over %v", at(0.5), at(0.99), at(0.999), at(1), l.openLoop)
+	l.values["openloop"] = fmt.Sprintf("%s, over %v", quiet, l.openLoop)
 	l.say("   %s", l.values["openloop"])
 	l.note("Open loop: %s requests over up to %d connections at once; server and client share all cores; the server used %.1f µs of CPU for each, clicks brought into the reports, with %s links in memory.",
-		thousands(float64(len(latencies))), loop.most, micros(after-before)/float64(len(latencies)), thousands(float64(len(l.codes))))
-	return nil
+		thousands(float64(len(quiet.latencies))), quiet.most, micros(after-before)/float64(len(quiet.latencies)), thousands(float64(l.links)))
+	return l.busy(ctx, s, quiet)
+}
+
+// asked is how soon the requests of an open loop were answered.
+type asked struct {
+	latencies []time.Duration // sorted
+	most      int             // connections that were busy at once
+}
+
+// ask runs an open loop over hotSet of the links.
+func ask(ctx context.Context, addr string, links int, length time.Duration) (asked, error) {
+	loop := &loop{addr: addr, picks: sampleOf(links, hotSet)}
+	var a asked
+	// On a goroutine of its own, whose thread is given up with it.
+	err := parallel(1, func(int) (err error) {
+		a.latencies, err = loop.run(ctx, length)
+		return err
+	})
+	slices.Sort(a.latencies)
+	a.most = loop.most
+	return a, err
+}
+
+// hotSet is how many links an open loop asks for, drawn from all.
+const hotSet = 10_000
+
+func (a asked) String() string {
+	if len(a.latencies) == 0 {
+		return "nothing asked"
+	}
+	at := func(share float64) string {
+		i := min(int(share*float64(len(a.latencies))), len(a.latencies)-1)
+		return fmt.Sprintf("%.2f ms", ms(a.latencies[i]))
+	}
+	return fmt.Sprintf("p50 %s, p99 %s, p99.9 %s, most %s", at(0.5), at(0.99), at(0.999), at(1))
 }
 
 // loop is a client of one thread that waits in ppoll, which is right to a few
 // microseconds; the timers of the runtime are not.
 type loop struct {
 	addr  string
-	codes []string
+	picks picks
 	idle  []*caller
 	busy  []*caller
 	polls []unix.PollFd
@@ -110,7 +134,7 @@ func (l *loop) run(ctx context.Context, length time.Duration) ([]time.Duration, 
 	for sent := 0; len(latencies) < total; {
 		due := began.Add(time.Duration(sent) * time.Second / openLoopRate)
 		if sent < total && !time.Now().Before(due) {
-			request = wire.AppendGet(request[:0], l.addr, "/"+l.codes[sent%len(l.codes)])
+			request = wire.AppendGet(request[:0], l.addr, "/"+codeOf(int(l.picks[sent%len(l.picks)])))
 			if err := l.send(ctx, request, due); err != nil {
 				return nil, err
 			}
@@ -183,11 +207,12 @@ func (l *loop) receive(latencies []time.Duration) ([]time.Duration, error) {
 			return nil, errors.New("the server closed a connection")
 		}
 		c.buf = c.buf[:at+n]
+		const redirect = "HTTP/1.1 302"
+		if len(c.buf) >= len(redirect) && !bytes.HasPrefix(c.buf, []byte(redirect)) {
+			return nil, fmt.Errorf("answered %.300q", c.buf)
+		}
 		if !bytes.HasSuffix(c.buf, []byte("\r\n\r\n")) { // a redirect has no body
 			continue
-		}
-		if !bytes.HasPrefix(c.buf, []byte("HTTP/1.1 302")) {
-			return nil, fmt.Errorf("answered %.60q", c.buf)
 		}
 		latencies = append(latencies, time.Since(c.due))
 		l.busy[i] = l.busy[len(l.busy)-1]

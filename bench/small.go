@@ -21,8 +21,8 @@ import (
 	"kurz/test/wire"
 )
 
-// binary measures the program as it is released.
-func binary(_ context.Context, l *lab) error {
+// released measures the program as it is released.
+func released(_ context.Context, l *lab) error {
 	info, err := os.Stat(l.binary)
 	if err != nil {
 		return err
@@ -76,36 +76,54 @@ func idle(ctx context.Context, l *lab) error {
 	return err
 }
 
-// startUp measures from the start of the process to the first byte of its
-// first redirect, after an orderly end, with the files in the page cache.
+// startUp measures how soon a server on all links redirects.
 func startUp(ctx context.Context, l *lab) error {
+	data, err := l.all(ctx)
+	if err != nil {
+		return err
+	}
+	l.values["start"], err = l.startOn(ctx, data, l.links)
+	return err
+}
+
+// startOn measures from the start of the process to the first byte of its
+// first redirect, after an orderly end, with the files in the page cache.
+func (l *lab) startOn(ctx context.Context, data string, links int) (string, error) {
+	defer l.stop()
 	var took sample
 	for range max(l.rounds, 5) {
 		l.stop()
-		addr, err := program.FreeAddr()
+		first, err := l.startAndAsk(ctx, data)
 		if err != nil {
-			return err
+			return "", err
 		}
-		began := time.Now()
-		first := make(chan error, 1)
-		var answered time.Time
-		go func() {
-			var err error
-			answered, err = firstRedirect(ctx, addr, l.codes[0], began.Add(2*time.Minute))
-			first <- err
-		}()
-		if l.server, err = program.Start(ctx, program.Options{Binary: l.binary, Data: l.data, Addr: addr, Env: everythingOn()}); err != nil {
-			return err
-		}
-		if err := <-first; err != nil {
-			return err
-		}
-		took = append(took, answered.Sub(began).Seconds()*1000)
+		took = append(took, ms(first))
 	}
-	l.stop()
-	l.values["start"] = fmt.Sprintf("%s with %s links", took.format("%.0f", " ms"), thousands(float64(len(l.codes))))
-	l.say("   %s", l.values["start"])
-	return nil
+	text := fmt.Sprintf("%s with %s links", took.format("%.0f", " ms"), thousands(float64(links)))
+	l.say("   %s", text)
+	return text, nil
+}
+
+// startAndAsk makes a server on a folder the lab's, and says how long it took
+// from the start of the process to its first redirect.
+func (l *lab) startAndAsk(ctx context.Context, data string) (time.Duration, error) {
+	addr, err := program.FreeAddr()
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	first := make(chan error, 1)
+	var answered time.Time
+	go func() {
+		var err error
+		answered, err = firstRedirect(ctx, addr, codeOf(0), began.Add(2*time.Minute))
+		first <- err
+	}()
+	if l.server, err = l.launch(ctx, program.Options{Data: data, Addr: addr}, false); err != nil {
+		return 0, err
+	}
+	err = <-first
+	return answered.Sub(began), err
 }
 
 // firstRedirect tries until a redirect is answered, and says when.

@@ -25,6 +25,7 @@ var promises = []promise{
 	{"uncached", "link not in the cache, SQLite", "≤ 60 µs of CPU"},
 	{"zipf", "answered without the store: Zipf 1.0, cache for 5 % of the links", "≥ 95 %"},
 	{"creates", "durable creates (fsync before 201), 64 clients", "≥ 8,000/s"},
+	{"creates-busy", "the same while 5,000 redirects/s run", "the same"},
 	{"bulk", "bulk rows on SQLite", "≥ 40,000/s"},
 	{"drain", "clicks drained into SQLite reports", "≥ 60,000/s"},
 	{"fresh", "a click is in the report and on the live stream, at 500/s", "≤ 2 s"},
@@ -57,6 +58,15 @@ func (s sample) median() float64 {
 	}
 	c := s.sorted()
 	return (c[(len(c)-1)/2] + c[len(c)/2]) / 2
+}
+
+// over gives the ratios to another sample of the same rounds.
+func (s sample) over(other sample) sample {
+	ratios := make(sample, min(len(s), len(other)))
+	for i := range ratios {
+		ratios[i] = s[i] / other[i]
+	}
+	return ratios
 }
 
 // format gives the median and, in brackets, the least and the most.
@@ -98,6 +108,9 @@ func (l *lab) report() string {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", p.what, p.target, value)
 	}
 	b.WriteString("\nMedians, with the least and the most of the rounds in brackets.\n")
+	if table := l.contest.markdown(); table != "" {
+		fmt.Fprintf(&b, "\n## What a redirect costs, by load\n\nµs of server CPU for each request, and the ratio to nginx.\n\n%s\n## Notes\n", table)
+	}
 	if len(l.notes) > 0 {
 		b.WriteString("\n")
 		for _, n := range l.notes {
@@ -110,7 +123,7 @@ func (l *lab) report() string {
 func (l *lab) facts() [][2]string {
 	return append(machine(l.load),
 		[2]string{"kurz", l.version},
-		[2]string{"nginx, wrk", l.tools()},
+		[2]string{"beside it", l.tools()},
 		[2]string{"links, rounds", fmt.Sprintf("%s, %d of %v", thousands(float64(l.links)), l.rounds, l.length)},
 		[2]string{"measured", time.Now().UTC().Format(time.DateOnly)},
 	)

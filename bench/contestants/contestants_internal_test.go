@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -77,7 +78,7 @@ func TestRedirects(t *testing.T) {
 
 func clientOf(dial func() (net.Conn, error)) *http.Client {
 	return &http.Client{
-		Transport:     &http.Transport{Dial: func(string, string) (net.Conn, error) { return dial() }},
+		Transport:     &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() }},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
