@@ -17,26 +17,18 @@ import (
 )
 
 // The i-th link of a folder has a code and a destination that follow from i, so
-// that nobody need keep ten millions of them. Codes are digits and small
-// letters, since nginx's map takes keys that differ only in case for one; they
-// are spread by a factor that has no divisor in common with how many there are,
-// and so small that products are exact in Lua's numbers too.
+// that nobody need keep ten millions of them. Codes are hexadecimal numbers,
+// which SQLite and Lua write fast, and which nginx's map, to which big and small
+// letters are one, tells apart. They are spread by an odd factor, so that none
+// comes twice, and so small that products are exact in Lua's numbers too.
 const (
-	codeDigits = "0123456789abcdefghijklmnopqrstuvwxyz"
-	codeLength = 7
-	codeSpace  = 36 * 36 * 36 * 36 * 36 * 36 * 36
-	codeSpread = 867530891
+	codeFormat = "%07x"
+	codeSpace  = 1 << 28
+	codeSpread = 165580141 // a Fibonacci number, near the golden section of the space
 	mostLinks  = 10_000_000
 )
 
-func codeOf(i int) string {
-	x := i * codeSpread % codeSpace
-	var code [codeLength]byte
-	for k := codeLength - 1; k >= 0; k-- {
-		code[k], x = codeDigits[x%36], x/36
-	}
-	return string(code[:])
-}
+func codeOf(i int) string { return fmt.Sprintf(codeFormat, i*codeSpread%codeSpace) }
 
 const (
 	destinationHead = "https://example.com/articles/2026/"
@@ -98,10 +90,10 @@ func (l *lab) folder(ctx context.Context, name string, links int) (string, error
 	return path, nil
 }
 
-// insertLinks writes links as the store does, but without its indexes, which
-// are made anew by their own words when all links are there.
+// insertLinks writes links as the store does, but without those of its indexes
+// that have all links, which are made anew by their own words at the end.
 func insertLinks(ctx context.Context, file string, links int) error {
-	indexes, err := sqlite3(ctx, file, `SELECT name || '|' || replace(sql, char(10), ' ') FROM sqlite_master WHERE tbl_name = 'links' AND type = 'index' AND sql IS NOT NULL;`)
+	indexes, err := sqlite3(ctx, file, `SELECT name || '|' || replace(sql, char(10), ' ') FROM sqlite_master WHERE tbl_name = 'links' AND type = 'index' AND sql NOT LIKE '% WHERE %';`)
 	if err != nil {
 		return err
 	}
@@ -111,30 +103,22 @@ func insertLinks(ctx context.Context, file string, links int) error {
 		fmt.Fprintf(&drop, "DROP INDEX %s;\n", name)
 		fmt.Fprintf(&create, "%s;\n", sql)
 	}
-	var code strings.Builder
-	for k, unit := 0, codeSpace/36; k < codeLength; k, unit = k+1, unit/36 {
-		if k > 0 {
-			code.WriteString(" || ")
-		}
-		fmt.Fprintf(&code, "substr('%s', x / %d %% 36 + 1, 1)", codeDigits, unit)
-	}
 	// IDs grow with creation: milliseconds since 2020, then 22 bits.
 	now := time.Now().Add(-time.Minute)
 	firstID := now.Sub(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)).Milliseconds() << 22
-	_, err = sqlite3(ctx, file, fmt.Sprintf(`PRAGMA synchronous = OFF;
+	_, err = sqlite3(ctx, file, fmt.Sprintf(`PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
 PRAGMA cache_size = -262144;
 PRAGMA temp_store = MEMORY;
 BEGIN IMMEDIATE;
 %[1]s
-WITH RECURSIVE
-  numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < %[2]d),
-  spread (i, x) AS (SELECT i, i * %[3]d %% %[4]d FROM numbers)
+WITH RECURSIVE numbers (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM numbers WHERE i + 1 < %[2]d)
 INSERT INTO links (id, domain, code, version, redirect_status, edge_ttl, forward_query, destination, alias, created_at, updated_at)
-SELECT %[5]d + i, '', %[6]s, 1, 302, 0, 0, '%[7]s' || i || '%[8]s', 0, %[9]d, %[9]d FROM spread;
+SELECT %[3]d + i, '', printf('%[4]s', i * %[5]d %% %[6]d), 1, 302, 0, 0, '%[7]s' || i || '%[8]s', 0, %[9]d, %[9]d FROM numbers;
 %[10]s
 COMMIT;
-PRAGMA wal_checkpoint(TRUNCATE);
-`, drop.String(), links, codeSpread, codeSpace, firstID, code.String(), destinationHead, destinationTail, now.UnixMilli(), create.String()))
+PRAGMA journal_mode = WAL;
+`, drop.String(), links, firstID, codeFormat, codeSpread, codeSpace, destinationHead, destinationTail, now.UnixMilli(), create.String()))
 	return err
 }
 

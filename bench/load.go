@@ -51,35 +51,19 @@ func (d load) script(number int) string {
 	if d.anew {
 		header = "wrk.headers['Connection'] = 'close'\n"
 	}
-	return header + fmt.Sprintf(drawScript, wire.Browser, codeDigits, codeSpread, codeSpace, d.links, d.zipf, number)
+	return header + fmt.Sprintf(drawScript, wire.Browser, codeFormat, codeSpread, codeSpace, d.links, d.zipf, number)
 }
 
 // drawScript draws links as codeOf makes them.
 const drawScript = `
 wrk.headers['User-Agent'] = '%s'
 wrk.headers['Accept-Language'] = 'de,en;q=0.7'
-local digits, spread, space = '%s', %d, %d
+local format, spread, space = '%s', %d, %d
 local links, zipf, seed = %d, %t, %d
 local floor, random = math.floor, math.random
-local pairs36, sums, sum, head, tail = {}, {}, 0, nil, nil
+local sums, sum, head, tail = {}, 0, nil, nil
 
-for n = 0, 36 * 36 - 1 do
-  local a, b = floor(n / 36) + 1, n %% 36 + 1
-  pairs36[n] = digits:sub(a, a) .. digits:sub(b, b)
-end
 math.randomseed(seed)
-
-function code(i)
-  local x = i * spread
-  x = x - floor(x / space) * space
-  if x < 0 then x = x + space end
-  local a = floor(x / 2176782336)
-  x = x - a * 2176782336
-  local b = floor(x / 1679616)
-  x = x - b * 1679616
-  local c = floor(x / 1296)
-  return digits:sub(a + 1, a + 1) .. pairs36[b] .. pairs36[c] .. pairs36[x - c * 1296]
-end
 
 function draw()
   if not zipf then return random(0, links - 1) end
@@ -105,7 +89,7 @@ function init()
 end
 
 function request()
-  return head .. code(draw()) .. tail
+  return head .. format:format(draw() * spread %% space) .. tail
 end
 `
 
