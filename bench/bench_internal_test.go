@@ -109,10 +109,14 @@ func TestContestTable(t *testing.T) {
 		{cost: sample{20, 30, 44}, full: sample{22, 33, 55}}, {cost: sample{10, 11, 11}}, {cost: sample{1}},
 	})
 	table.put(load{links: 5, anew: true, tls: true, zipf: true}, isNginx, "did not start")
+	table.put(load{asked: 5}.over(10), isKurz, "1.0")
+	table.put(load{asked: 5}.over(4), isKurz, "2.0")
 	want := `| load | nginx | kurz | kurz, its click in the reports too |
 |---|---|---|---|
 | 1,000 links, uniform, keep-alive | 11.0 (10.0–11.0)<br>1.00 × | 30.0 (20.0–44.0)<br>2.73 × | 33.0 (22.0–55.0)<br>3.00 × |
 | 5 links, Zipf 1.0, a new connection each request, TLS 1.3 | did not start | – | – |
+| 10 links (5 asked for), uniform, keep-alive | – | 1.0 | – |
+| 4 links, uniform, keep-alive | – | 2.0 | – |
 `
 	if diff := cmp.Diff(want, table.markdown()); diff != "" {
 		t.Error(diff)

@@ -18,6 +18,9 @@ type score struct {
 	cost, rate sample
 	// With each click brought into the reports; of kurz alone.
 	full, drainCost, drainRate sample
+	// loads is how many links were read from the store for 100 redirects; of
+	// kurz alone.
+	loads sample
 }
 
 // play lets contestants run in turns under a load, each over its own links, in
@@ -29,23 +32,23 @@ type score struct {
 func (l *lab) play(ctx context.Context, contestants crowd, d load, rounds int, length time.Duration) ([]score, error) {
 	scores := make([]score, len(contestants))
 	for round := range rounds {
-		shots, drains := make([]shot, len(contestants)), make([]drain, len(contestants))
-		for turn := range contestants {
-			i := (round + turn) % len(contestants)
+		turns := make([]turn, len(contestants))
+		for k := range contestants {
+			i := (round + k) % len(contestants)
 			var err error
-			if shots[i], drains[i], err = l.turn(ctx, contestants[i], d.over(contestants[i].links).script(round), length); err != nil {
+			if turns[i], err = l.turn(ctx, contestants[i], d.over(contestants[i].links).script(round), length); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", d, contestants[i].name, err)
 			}
 		}
 		var said strings.Builder
-		for i := range scores {
+		for i, t := range turns {
 			s := &scores[i]
-			s.cost, s.rate = append(s.cost, shots[i].cost()), append(s.rate, shots[i].rate())
-			fmt.Fprintf(&said, "; %s %.1f µs at %.0f/s", contestants[i].name, shots[i].cost(), shots[i].rate())
+			s.cost, s.rate = append(s.cost, t.cost()), append(s.rate, t.rate())
+			fmt.Fprintf(&said, "; %s %.1f µs at %.0f/s", contestants[i].name, t.cost(), t.rate())
 			if contestants[i].kurz != nil {
-				s.drainCost, s.drainRate = append(s.drainCost, drains[i].cost()), append(s.drainRate, drains[i].rate())
-				s.full = append(s.full, shots[i].cost()+drains[i].cost())
-				fmt.Fprintf(&said, " and %.1f µs to bring a click into the reports", drains[i].cost())
+				s.drainCost, s.drainRate = append(s.drainCost, t.drain.cost()), append(s.drainRate, t.drain.rate())
+				s.full, s.loads = append(s.full, t.cost()+t.drain.cost()), append(s.loads, 100*t.loads/t.requests)
+				fmt.Fprintf(&said, " with %.1f %% from the store, and %.1f µs to bring a click into the reports", 100*t.loads/t.requests, t.drain.cost())
 			}
 		}
 		l.say("   %s", said.String()[2:])
@@ -54,22 +57,40 @@ func (l *lab) play(ctx context.Context, contestants crowd, d load, rounds int, l
 }
 
 // turn is a contestant's round.
-func (l *lab) turn(ctx context.Context, c contestant, script string, length time.Duration) (s shot, d drain, err error) {
+type turn struct {
+	shot
+	drain drain
+	loads float64 // of links from the store
+}
+
+func (l *lab) turn(ctx context.Context, c contestant, script string, length time.Duration) (t turn, err error) {
 	if c.kurz == nil {
-		s, err = l.shoot(ctx, c.url, c.pid, script, length, true)
-		return s, d, err
+		t.shot, err = l.shoot(ctx, c.url, c.pid, script, length, true)
+		return t, err
+	}
+	before, err := metric(ctx, c.kurz, storeLoads)
+	if err != nil {
+		return t, err
 	}
 	free, err := holdClicks(c.kurz.Data)
 	if err != nil {
-		return s, d, err
+		return t, err
 	}
-	s, err = l.shoot(ctx, c.url, c.pid, script, length, true)
+	t.shot, err = l.shoot(ctx, c.url, c.pid, script, length, true)
 	if err := errors.Join(err, free()); err != nil {
-		return s, d, err
+		return t, err
 	}
-	d, err = l.drain(ctx, c.kurz)
-	return s, d, err
+	if t.drain, err = l.drain(ctx, c.kurz); err != nil {
+		return t, err
+	}
+	after, err := metric(ctx, c.kurz, storeLoads)
+	t.loads = after - before
+	return t, err
 }
+
+// storeLoads counts links read from the store, be it that they were not in
+// memory or that they had been there for long.
+const storeLoads = "kurz_store_loads_total"
 
 // drain is what it took to bring clicks from the journal into the reports.
 type drain shot

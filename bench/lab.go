@@ -116,13 +116,17 @@ func (l *lab) hot(ctx context.Context) (*program.Server, error) {
 	if l.profiles, err = program.FreeAddr(); err != nil {
 		return nil, err
 	}
-	s, err := l.start(ctx, data, true, "KURZ_PPROF_LISTEN="+l.profiles)
+	s, err := l.start(ctx, data, true, "KURZ_PPROF_LISTEN="+l.profiles, cacheFor(l.links))
 	if err != nil {
 		return nil, err
 	}
 	l.isHot = true
 	return s, l.heat(ctx, s, allOf(l.links))
 }
+
+// cacheFor is the setting that keeps all of so many links in memory: with some
+// room to spare, since the cache is divided, and the links not evenly.
+func cacheFor(links int) string { return fmt.Sprintf("KURZ_CACHE_ENTRIES=%d", links+links/8+1000) }
 
 // heat follows links once, and waits until their clicks are in the reports.
 func (l *lab) heat(ctx context.Context, s *program.Server, p picks) error {

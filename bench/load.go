@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -19,6 +20,7 @@ import (
 // load is what wrk asks for, and how.
 type load struct {
 	links int
+	asked int  // how many of the links are asked for, the first ones; all where 0
 	zipf  bool // the k-th link in proportion to 1/k, in place of each alike
 	anew  bool // a connection for each request
 	tls   bool
@@ -26,6 +28,9 @@ type load struct {
 
 func (d load) String() string {
 	words := []string{thousands(float64(d.links)) + " links", "uniform", "keep-alive"}
+	if d.asked > 0 {
+		words[0] += fmt.Sprintf(" (%s asked for)", thousands(float64(d.asked)))
+	}
 	if d.zipf {
 		words[1] = "Zipf 1.0"
 	}
@@ -41,6 +46,9 @@ func (d load) String() string {
 // over is the same load over so many links.
 func (d load) over(links int) load {
 	d.links = links
+	if d.asked >= links {
+		d.asked = 0
+	}
 	return d
 }
 
@@ -51,7 +59,7 @@ func (d load) script(number int) string {
 	if d.anew {
 		header = "wrk.headers['Connection'] = 'close'\n"
 	}
-	return header + fmt.Sprintf(drawScript, wire.Browser, codeFormat, codeSpread, codeSpace, d.links, d.zipf, number)
+	return header + fmt.Sprintf(drawScript, wire.Browser, codeFormat, codeSpread, codeSpace, cmp.Or(d.asked, d.links), d.zipf, number)
 }
 
 // drawScript draws links as codeOf makes them.

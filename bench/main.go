@@ -33,6 +33,7 @@ import (
 type options struct {
 	links    int
 	many     int
+	hotLinks int
 	journal  float64
 	rounds   int
 	length   time.Duration
@@ -79,6 +80,7 @@ func main() {
 	only := "."
 	flag.IntVar(&o.links, "links", 1_000_000, "how many links the server has")
 	flag.IntVar(&o.many, "many", mostLinks, "how many links are compared with few")
+	flag.IntVar(&o.hotLinks, "hot", 1_000_000, "how many of -many links are in memory and asked for")
 	flag.Float64Var(&o.journal, "journal", 1000, "MB of the journal that a server is killed with")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds each contestant runs")
 	flag.DurationVar(&o.length, "length", 5*time.Second, "how long a round lasts")

@@ -31,7 +31,7 @@ func openLoop(ctx context.Context, l *lab) error {
 	if err != nil {
 		return err
 	}
-	s, err := l.start(ctx, data, false)
+	s, err := l.start(ctx, data, false, cacheFor(l.links))
 	if err != nil {
 		return err
 	}

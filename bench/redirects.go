@@ -40,8 +40,8 @@ func redirects(ctx context.Context, l *lab) error {
 	l.values["redirect"] = fmt.Sprintf("**%s ×**: kurz %s, nginx %s", ours.cost.over(theirs.cost).format("%.2f", ""), ours.cost.format("%.1f", " µs"), theirs.cost.format("%.1f", " µs"))
 	l.values["redirect-drained"] = fmt.Sprintf("%s ×: kurz %s", ours.full.over(theirs.cost).format("%.2f", ""), ours.full.format("%.1f", " µs"))
 	l.values["drain"] = fmt.Sprintf("%s on one core; %s of CPU each", ours.drainRate.format("%.0f", "/s"), ours.drainCost.format("%.1f", " µs"))
-	l.note("Redirects: the server on one core, wrk with %d connections on another, uniformly over all %s links, which both servers have in memory. kurz with journal, country, visitor hash, metrics and rate limit (too high to refuse anyone); nginx with a `map` of all links, `return 302` and an access log buffered by 64 KB. Requests/s: nginx %s, kurz %s.",
-		clients, thousands(float64(l.links)), theirs.rate.format("%.0f", ""), ours.rate.format("%.0f", ""))
+	l.note("Redirects: the server on one core, wrk with %d connections on another, uniformly over all %s links, which both servers have in memory. kurz with journal, country, visitor hash, metrics and rate limit (too high to refuse anyone); nginx with a `map` of all links, `return 302` and an access log buffered by 64 KB. Requests/s: nginx %s, kurz %s. For %s of its redirects kurz read a link from the store: it does so too when one was in memory for five minutes.",
+		clients, thousands(float64(l.links)), theirs.rate.format("%.0f", ""), ours.rate.format("%.0f", ""), ours.loads.format("%.1f", " %"))
 	l.note("Redirects and their clicks are measured apart: while kurz answers, the clicks' file is locked, and the clicks wait in the journal; then they are drained with nothing else to do.")
 	return nil
 }
