@@ -88,7 +88,7 @@ func overTLS(ctx context.Context, l *lab) error {
 		return err
 	}
 	contestants = append(contestants, kurz)
-	l.note("TLS: an ECDSA certificate on P-256, the same for all; wrk resumes no session.")
+	l.note("TLS: an ECDSA certificate on P-256, the same for all; all but the first of wrk's new connections resume a session, as a browser's do.")
 	return l.table(ctx, contestants, load{links: tlsLinks, tls: true}, load{links: tlsLinks, tls: true, anew: true})
 }
 
