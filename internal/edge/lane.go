@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -115,7 +116,13 @@ func (l *lane) rest() bool {
 		return true
 	}
 	l.state.Store(laneIdle)
-	return !l.edge.lanes.closing.Load() || l.end()
+	if l.edge.lanes.closing.Load() {
+		return l.end()
+	}
+	// Others first: a client that is fast has asked again by then, which spares
+	// a read in vain and a wait for it, a tenth of a busy server's time.
+	runtime.Gosched()
+	return true
 }
 
 // read waits for more of a request.
