@@ -107,19 +107,6 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 	req.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	resp, err := client.Do(req)
 	ts.Check(err)
-	// What a command made beside the server is there within a second.
-	tick, late := time.NewTicker(50*time.Millisecond), time.After(5*time.Second)
-	defer tick.Stop()
-	for gone := false; !gone && resp.StatusCode == http.StatusNotFound && args[0] != "404"; {
-		select {
-		case <-tick.C:
-			_ = resp.Body.Close()
-			resp, err = client.Do(req)
-			ts.Check(err)
-		case <-late:
-			gone = true
-		}
-	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	ts.Check(err)
