@@ -26,6 +26,9 @@ type census struct {
 	// heard is since when the store may have keys of other processes that are
 	// not in known, counted from began.
 	heard atomic.Int64
+	// asked is when the look-ups in keeping with askEvery end, in Unix
+	// nanoseconds.
+	asked atomic.Int64
 
 	mu sync.Mutex
 	// filling, unless nil, is to become known.
@@ -55,6 +58,21 @@ func newCensus(now time.Time) *census {
 func (c *census) excludes(k link.Key, now time.Time, age time.Duration) bool {
 	known := c.known.Load()
 	return known != nil && now.Sub(c.began)-time.Duration(c.heard.Load()) < age && !known.has(k.Hash(c.seed))
+}
+
+// While few excluded keys are asked for, up to askAtOnce and one more each
+// askEvery, the store is asked all the same: so a link that another process made
+// this moment is there at once for who made it, and a flood changes nothing.
+const (
+	askEvery  = 100 * time.Millisecond
+	askAtOnce = 100
+)
+
+// asksAnyway reports whether a look-up is spent on an excluded key.
+func (c *census) asksAnyway(now time.Time) bool {
+	at, before := now.UnixNano(), c.asked.Load()
+	next := max(before, at-askAtOnce*int64(askEvery)) + int64(askEvery)
+	return next <= at && c.asked.CompareAndSwap(before, next)
 }
 
 // add takes in keys that the store has.

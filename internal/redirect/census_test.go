@@ -37,6 +37,35 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// flood asks for codes that nobody has until the store is not asked any more.
+func flood(t *testing.T, r *redirect.Resolver) {
+	t.Helper()
+	for i := range 1000 {
+		n := r.Stats().Excluded
+		resolves(t, r, key(fmt.Sprintf("flood%d-%d", n, i)), "")
+		if r.Stats().Excluded > n {
+			return
+		}
+	}
+	t.Fatal("the store is asked about each unknown code")
+}
+
+// TestFewUnknownCodes: a link that another process made, and did not tell of
+// yet, is there at once, unless there is a flood.
+func TestFewUnknownCodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		r := watched(t, s, nil)
+		s.quietly(key("new"), active(1, "https://n.example/"))
+		resolves(t, r, key("new"), "https://n.example/")
+		flood(t, r)
+		s.quietly(key("newer"), active(1, "https://n.example/"))
+		resolves(t, r, key("newer"), "")
+		pass(200 * time.Millisecond)
+		resolves(t, r, key("newer"), "https://n.example/")
+	})
+}
+
 func (s *store) total() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +79,7 @@ func (s *store) total() (n int) {
 // requests for links: the store hears of few, and the links stay in memory.
 func TestFloodOfUnknownCodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const links, hot, flood = 5000, 1000, 100_000
+		const links, hot, unknown = 5000, 1000, 100_000
 		s := newStore(t)
 		for i := range links {
 			s.set(key(fmt.Sprintf("link%d", i)), active(1, "https://a.example/"))
@@ -63,7 +92,7 @@ func TestFloodOfUnknownCodes(t *testing.T) {
 		if before.Keys < links*99/100 || before.KeyBytes == 0 {
 			t.Fatalf("the keys are not known: %+v", before)
 		}
-		for i := range flood {
+		for i := range unknown {
 			resolves(t, r, key(fmt.Sprintf("unknown%d", i)), "")
 			if i%1000 == 0 {
 				pass(100 * time.Millisecond)
@@ -73,11 +102,11 @@ func TestFloodOfUnknownCodes(t *testing.T) {
 			resolves(t, r, key(fmt.Sprintf("link%d", i)), "https://a.example/")
 		}
 		after := r.Stats()
-		t.Logf("%d unknown codes, %d reached the store", flood, s.total()-asked)
-		if n := s.total() - asked; n > flood/100 {
+		t.Logf("%d unknown codes, %d reached the store", unknown, s.total()-asked)
+		if n := s.total() - asked; n > unknown/100 {
 			t.Errorf("the store was asked %d times", n)
 		}
-		if after.Hits-before.Hits != hot || after.Excluded < flood*99/100 {
+		if after.Hits-before.Hits != hot || after.Excluded < unknown*99/100 {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
 	})
@@ -89,6 +118,7 @@ func TestUnknownCodesComeToBe(t *testing.T) {
 		r := watched(t, s, nil)
 		excluded := func(code string) {
 			t.Helper()
+			flood(t, r)
 			n := r.Stats().Excluded
 			resolves(t, r, key(code), "")
 			if r.Stats().Excluded != n+1 {
@@ -152,6 +182,7 @@ func TestBehind(t *testing.T) {
 		s.set(key("old"), active(1, "https://old.example/"))
 		r := watched(t, s, nil)
 		resolves(t, r, key("old"), "https://old.example/")
+		flood(t, r)
 		resolves(t, r, key("abc"), "")
 		s.fail(errors.New("away"))
 		s.set(key("abc"), active(1, "https://a.example/"))
@@ -165,6 +196,7 @@ func TestBehind(t *testing.T) {
 		resolves(t, r, key("old"), "https://old.example/") // refreshes
 		synctest.Wait()
 		resolves(t, r, key("old"), "https://new.example/")
+		flood(t, r)
 		n := r.Stats().Excluded
 		resolves(t, r, key("nothing"), "")
 		if r.Stats().Excluded != n+1 {
@@ -197,6 +229,7 @@ func TestManyKeys(t *testing.T) {
 			for i := 0; i < count; i += 97 {
 				resolves(t, r, key(fmt.Sprintf("link%d", i)), "https://a.example/")
 			}
+			flood(t, r)
 			for i := range 1000 {
 				resolves(t, r, key(fmt.Sprintf("unknown%d", i)), "")
 				n = i

@@ -130,7 +130,7 @@ func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (link
 			return route, nil
 		}
 	}
-	if r.census.excludes(k, now, r.s.NegativeAge) {
+	if r.census.excludes(k, now, r.s.NegativeAge) && !r.census.asksAnyway(now) {
 		r.count.excluded.Add(1)
 		return link.Missing(now), nil
 	}
