@@ -188,6 +188,11 @@ func (e *Edge) begin(rec *record, out *writer, r *http.Request, route string) {
 	if r.TLS != nil {
 		h["Strict-Transport-Security"] = []string{redirect.HSTS}
 	}
+	if r.TransferEncoding != nil || !r.ProtoAtLeast(1, 1) {
+		// RFC 9112, section 6.1, wants the connection closed after chunks with
+		// a Content-Length, and after HTTP/1.0 with chunks. net/http hides both.
+		h["Connection"] = []string{"close"}
+	}
 }
 
 // room hands a request that is no redirect to its room.
