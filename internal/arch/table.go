@@ -58,6 +58,7 @@ func Table() []Line {
 		{Path: "test/powercut", Kind: Outside, Uses: []string{"github.com/hanwen/go-fuse"}},
 		{Path: "test/fresh", Kind: Outside},
 		{Path: "test/program", Kind: Outside},
+		{Path: "test/rfc9112", Kind: Outside},
 		{Path: "test/wire", Kind: Outside},
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"kurz/internal/memory"
 	"kurz/internal/ratelimit"
 	"kurz/internal/redirect"
+	"kurz/test/rfc9112"
 )
 
 // script is a connection whose client sends some pieces, then nothing more,
@@ -259,6 +260,9 @@ func cut(raw []byte, seed uint64) (pieces [][]byte) {
 func FuzzFrontDoor(f *testing.F) {
 	for i, raw := range requests {
 		f.Add([]byte(raw), uint64(i%3))
+	}
+	for i, c := range rfc9112.Cases() {
+		f.Add([]byte(c.Raw), uint64(i))
 	}
 	p := newPair(f)
 	f.Fuzz(func(t *testing.T, raw []byte, seed uint64) {
