@@ -38,8 +38,11 @@ func Dial(ctx context.Context, addr string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{conn: conn, r: bufio.NewReaderSize(conn, 16<<10)}, nil
+	return New(conn), nil
 }
+
+// New speaks over a connection, such as one of TLS.
+func New(conn net.Conn) *Conn { return &Conn{conn: conn, r: bufio.NewReaderSize(conn, 16<<10)} }
 
 // Close closes the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
