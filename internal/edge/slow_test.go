@@ -70,7 +70,7 @@ func TestSlowClients(t *testing.T) {
 					s := settings(t)
 					s.NetHTTP = netHTTP
 					s.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
-					conn := piped(t, s)
+					conn, _ := piped(t, s)
 					began := time.Now()
 					var client sync.WaitGroup
 					client.Go(func() { c.does(conn) })
@@ -94,7 +94,7 @@ func TestSlowClients(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	for _, request := range []string{"GET /found HTTP/1.1\r\nHost: a\r\n\r\n", "GET /api HTTP/1.1\r\nHost: a\r\n\r\n"} {
 		synctest.Test(t, func(t *testing.T) {
-			conn := piped(t, settings(t))
+			conn, _ := piped(t, settings(t))
 			began := time.Now()
 			var err error
 			for err == nil {
@@ -115,7 +115,7 @@ func TestSlowHandshake(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := settings(t)
 				s.TLS = &edge.TLS{CertFile: certFile, KeyFile: keyFile}
-				conn := piped(t, s)
+				conn, _ := piped(t, s)
 				began := time.Now()
 				go io.WriteString(conn, hello)
 				io.Copy(io.Discard, conn)
@@ -127,9 +127,9 @@ func TestSlowHandshake(t *testing.T) {
 	}
 }
 
-// piped gives a connection to an Edge that serves it alone, until the test
-// ends.
-func piped(t *testing.T, s edge.Settings) net.Conn {
+// piped gives a connection to an Edge that serves it alone, until stop or the
+// test ends.
+func piped(t *testing.T, s edge.Settings) (conn net.Conn, stop func()) {
 	t.Helper()
 	l := &stage{conns: make(chan net.Conn), closed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -144,5 +144,5 @@ func piped(t *testing.T, s edge.Settings) net.Conn {
 			t.Error(err)
 		}
 	})
-	return client
+	return client, cancel
 }
