@@ -14,11 +14,13 @@ import (
 	"kurz/test/wire"
 )
 
-// attacks are the modes of slowhttptest.
-var attacks = []struct {
+// slowness is a mode of slowhttptest.
+type slowness struct {
 	name, path string
 	flags      []string
-}{
+}
+
+var slownesses = []slowness{
 	{"slow headers", "/honest", []string{"-H", "-i", "1"}},
 	{"slow body", "/shorten", []string{"-B", "-i", "1", "-s", "8192", "-f", "application/json"}},
 	{"slow read", "/api/openapi.json", []string{"-X", "-w", "1", "-y", "16", "-n", "1", "-z", "4", "-k", "3"}},
@@ -40,36 +42,37 @@ func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	needs(t, "slowhttptest")
 	seconds, proof := times(t, "KURZ_SLOW", 10)
-	modes := attacks
+	modes := slownesses
 	if !proof {
-		modes = attacks[:1]
+		modes = slownesses[:1]
 	}
 	s := start(t, unlimited()...)
 	s.must(t, 201, ask{method: "POST", path: "/api/v1/urls", body: `{"long_url":"https://go.dev/","custom_alias":"honest"}`})
 	for _, a := range modes {
-		length := time.Duration(seconds) * time.Second
-		before := s.honest(t, length/5)
-		args := append(slices.Clone(a.flags), "-c", fmt.Sprint(attackers), "-r", "1000", "-l", fmt.Sprint(seconds), "-u", s.URL+a.path)
-		attack := exec.CommandContext(t.Context(), "slowhttptest", args...)
-		var out []byte
-		var err error
-		var group sync.WaitGroup
-		group.Go(func() { out, err = attack.CombinedOutput() })
-		during := s.honest(t, length)
-		group.Wait()
-		if err != nil {
-			t.Errorf("%s: slowhttptest: %v: %s", a.name, err, out)
-		}
-		after := s.honest(t, length/5)
-		if t.Failed() {
-			return
-		}
-		quiet := slices.Concat(before, after)
-		t.Logf("%s: %d connections, %s; %d of %d honest requests answered, p50 %v, p99 %v; without: p50 %v, p99 %v; p99 %.1f times",
-			a.name, attackers, fates(string(out)), len(during), seconds*honestRate,
-			percentile(during, 50), percentile(during, 99), percentile(quiet, 50), percentile(quiet, 99),
-			percentile(during, 99).Seconds()/percentile(quiet, 99).Seconds())
+		t.Run(a.name, func(t *testing.T) { s.attacked(t, a, seconds) })
 	}
+}
+
+func (s *server) attacked(t *testing.T, a slowness, seconds int) {
+	length := time.Duration(seconds) * time.Second
+	before := s.honest(t, length/5)
+	args := append(slices.Clone(a.flags), "-c", fmt.Sprint(attackers), "-r", "1000", "-l", fmt.Sprint(seconds), "-u", s.URL+a.path)
+	tool := exec.CommandContext(t.Context(), "slowhttptest", args...)
+	var out []byte
+	var err error
+	var group sync.WaitGroup
+	group.Go(func() { out, err = tool.CombinedOutput() })
+	during := s.honest(t, length)
+	group.Wait()
+	if err != nil {
+		t.Fatalf("slowhttptest: %v: %s", err, out)
+	}
+	quiet := slices.Concat(before, s.honest(t, length/5))
+	t.Logf("%d connections, %s; %d of %d honest requests answered, p50 %v, p99 %v; without: p50 %v, p99 %v: p99 %.1f times; slowhttptest took %v of CPU",
+		attackers, fates(string(out)), len(during), seconds*honestRate,
+		percentile(during, 50), percentile(during, 99), percentile(quiet, 50), percentile(quiet, 99),
+		percentile(during, 99).Seconds()/percentile(quiet, 99).Seconds(),
+		(tool.ProcessState.UserTime() + tool.ProcessState.SystemTime()).Round(10*time.Millisecond))
 }
 
 // honestRate is how many honest requests are sent in a second.
