@@ -4,6 +4,8 @@ GO       ?= go
 FUZZTIME ?= 3s
 KILLS    ?= 200
 CUTS     ?= 50
+SLOW     ?= 20
+RESTARTS ?= 100
 CROSS    ?= darwin/arm64 freebsd/arm64 windows/arm64 darwin/amd64 freebsd/amd64 windows/amd64
 COVER    := link click journal redirect ratelimit idempotency
 
@@ -14,7 +16,7 @@ GOLANGCI    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race check arch fuzz bench profile contestants cover lint vet fmt fmt-check generate e2e kill powercut damage cross vuln clean
+.PHONY: help build run test race check arch fuzz bench profile contestants cover lint vet fmt fmt-check generate e2e kill powercut damage door cross vuln clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +87,10 @@ e2e: ## run the black-box tests against the real program, told one by one
 
 kill: ## kill -9 under load, KILLS (200) times, and count what was lost
 	KURZ_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestKill$$' ./e2e
+
+door: ## slow clients, SLOW (20) seconds of each kind, RESTARTS (100) under load, 10,000 idle connections
+	REQUIRE_BACKENDS=1 KURZ_SLOW=$(SLOW) KURZ_RESTARTS=$(RESTARTS) KURZ_IDLE=10000 $(GO) test -count=1 -parallel 1 -v -timeout 60m \
+		-run '^Test(SlowClients|FewDescriptors|Restarts|IdleConnections|RFC9112.*)$$' ./e2e
 
 powercut: ## cut the power under load, CUTS (50) times a mode, and count what was lost; takes root
 	REQUIRE_BACKENDS=1 $(GO) test -count=1 ./test/powercut

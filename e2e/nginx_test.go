@@ -203,8 +203,8 @@ func TestRFC9112BehindNginx(t *testing.T) {
 			}
 			passed++
 			// What kurz can't read has no id but kurz's.
-			if id := a.Header.Get("X-Request-Id"); id != meant && a.StatusCode != 400 {
-				t.Errorf("%s: answer %d to %s of kurz's for %s of nginx's; sent %q", name, a.StatusCode, id, meant, raw)
+			if id := a.Header.Get("X-Request-Id"); id != meant && a.Status != 400 {
+				t.Errorf("%s: answer %d to %s of kurz's for %s of nginx's; sent %q", name, a.Status, id, meant, raw)
 			}
 		}
 	}
@@ -220,14 +220,13 @@ func TestRFC9112BehindNginx(t *testing.T) {
 	}
 	// nginx writes its log after its answer; kurz counts its answer to before.
 	var meant map[string]int
+	var forwarded int
 	eventually(t, 5*time.Second, func() string {
-		all := 0
-		if meant, all = n.forwarded(t); all < passed {
-			return fmt.Sprintf("nginx forwarded %d requests, and passed on %d answers", all, passed)
+		if meant, forwarded = n.forwarded(t); forwarded < passed {
+			return fmt.Sprintf("nginx forwarded %d requests, and passed on %d answers", forwarded, passed)
 		}
 		return ""
 	})
-	_, forwarded := n.forwarded(t)
 	counted := s.metric(t, "kurz_http_requests_total") - before - 1
 	if counted != float64(forwarded) {
 		t.Errorf("nginx forwarded %d requests, kurz answered %v", forwarded, counted)

@@ -140,7 +140,7 @@ func percentile(took []time.Duration, p int) time.Duration {
 	return sorted[min(len(sorted)*p/100, len(sorted)-1)].Round(10 * time.Microsecond)
 }
 
-var fate = regexp.MustCompile(`(initializing|pending|connected|error|closed|service available): *(\S+)`)
+var fate = regexp.MustCompile(`(pending|connected|error|closed): *(\S+)`)
 
 // fates are what slowhttptest says last of its connections.
 func fates(out string) string {

@@ -42,7 +42,7 @@ func TestHandOverWithinTLS(t *testing.T) {
 		t.Fatalf("%d answers, want %d", len(answers), len(want))
 	}
 	for i, a := range answers {
-		if got := strconv.Itoa(a.StatusCode) + " " + a.Header.Get("X-Request-Id"); got != want[i] {
+		if got := strconv.Itoa(a.Status) + " " + a.Header.Get("X-Request-Id"); got != want[i] {
 			t.Errorf("answer %d is %s, want %s", i, got, want[i])
 		}
 		if got := a.Header["Strict-Transport-Security"]; len(got) != 1 || got[0] != "max-age=31536000" {

@@ -29,7 +29,7 @@ func (c Case) Play(conn net.Conn) error {
 	}
 	var got []string
 	for i, a := range answers {
-		text := strconv.Itoa(a.StatusCode)
+		text := strconv.Itoa(a.Status)
 		if id := a.Header.Get("X-Request-Id"); i < len(want) && strings.Contains(want[i], " ") {
 			text += " " + id
 		} else if id == "" {
@@ -43,10 +43,16 @@ func (c Case) Play(conn net.Conn) error {
 	return nil
 }
 
+// Answer is the head of an answer.
+type Answer struct {
+	Status int
+	Header http.Header
+}
+
 // Exchange sends bytes, and with stops the end of all bytes, and reads answers
 // until the server ends the connection, which it has to; a server that hangs up
 // in the middle of an answer, or says something else behind it, is an error.
-func Exchange(conn net.Conn, raw string, stops bool) ([]*http.Response, error) {
+func Exchange(conn net.Conn, raw string, stops bool) ([]Answer, error) {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(Patience)); err != nil {
 		return nil, err
@@ -56,18 +62,26 @@ func Exchange(conn net.Conn, raw string, stops bool) ([]*http.Response, error) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && stops {
 		_ = half.CloseWrite()
 	}
-	var answers []*http.Response
+	var answers []Answer
 	for r := bufio.NewReader(conn); ; {
 		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
 			return answers, nil
 		}
-		a, err := http.ReadResponse(r, nil)
-		if err == nil {
-			_, err = io.Copy(io.Discard, a.Body)
-		}
+		a, err := read(r)
 		if err != nil {
 			return nil, fmt.Errorf("after %d answers: %w", len(answers), err)
 		}
 		answers = append(answers, a)
 	}
+}
+
+// read reads an answer, whole.
+func read(r *bufio.Reader) (Answer, error) {
+	a, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer a.Body.Close()
+	_, err = io.Copy(io.Discard, a.Body)
+	return Answer{a.StatusCode, a.Header}, err
 }

@@ -65,9 +65,9 @@ func ends(section, name, raw string, answers ...string) Case {
 	return Case{Section: section, Name: name, Raw: raw, Answers: answers, Ends: true}
 }
 
-// stops is a case in which the client says no more.
-func stops(section, name, raw string, answers ...string) Case {
-	return Case{Section: section, Name: name, Raw: raw, Answers: answers, Ends: true, Stops: true}
+// stops is a case in which the client says no more, in the middle.
+func stops(name, raw string, answers ...string) Case {
+	return Case{Section: "8", Name: name, Raw: raw, Answers: answers, Ends: true, Stops: true}
 }
 
 // lines are about the line that a request begins with.
