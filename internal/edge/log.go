@@ -47,9 +47,14 @@ func (e *Edge) panicked(rec *record, r *http.Request, v any) any {
 
 // told writes the request's line in the log and tells the Observer.
 func (e *Edge) told(rec *record, method string, status int, took time.Duration) {
+	e.log(rec, method, status, took)
 	if e.s.Observer != nil {
 		e.s.Observer.Request(rec.route, method, status, took)
 	}
+}
+
+// log writes the request's line, unless it is one of many redirects.
+func (e *Edge) log(rec *record, method string, status int, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
 	case status >= 500 && status != http.StatusServiceUnavailable || status == 0:
