@@ -46,7 +46,7 @@ func TestRestarts(t *testing.T) {
 		Change: func(c *exec.Cmd) { c.ExtraFiles = []*os.File{socket} },
 	})
 	key := s.key(t, "ann@example.org", "--role", "admin")
-	load := &steady{s: s, key: key, code: s.create(t, key, "https://go.dev/")}
+	load := &steady{addr: s.Addr, code: s.create(t, key, "https://go.dev/")}
 	var clients sync.WaitGroup
 	for _, client := range []func() error{load.keep, load.keep, load.anew, load.anew, load.pipeline, load.pipeline, load.mixed} {
 		clients.Go(func() {
@@ -84,12 +84,11 @@ func TestRestarts(t *testing.T) {
 
 // steady is a load that goes on across restarts.
 type steady struct {
-	s         *server
-	key, code string
-	done      atomic.Bool
-	answered  atomic.Int64 // redirects
-	made      atomic.Int64 // links
-	unread    atomic.Int64 // requests on kept connections without a byte of an answer
+	addr, code string
+	done       atomic.Bool
+	answered   atomic.Int64 // redirects
+	made       atomic.Int64 // links
+	unread     atomic.Int64 // requests on kept connections without a byte of an answer
 }
 
 // more waits for more redirects.
@@ -110,7 +109,7 @@ func closed(err error) bool {
 }
 
 func (l *steady) dial() (*wire.Conn, error) {
-	c, err := net.DialTimeout("tcp", l.s.Addr, 10*time.Second)
+	c, err := net.DialTimeout("tcp", l.addr, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +149,9 @@ func (l *steady) session(most, depth int, request func(i int) (raw []byte, answe
 				return err
 			}
 			if r.Close {
+				if r, err := conn.Read(false); err == nil {
+					return fmt.Errorf("behind the last answer there is %d %s", r.Status, r.Location)
+				}
 				return nil
 			}
 		}
@@ -158,7 +160,7 @@ func (l *steady) session(most, depth int, request func(i int) (raw []byte, answe
 }
 
 func (l *steady) visit(int) ([]byte, func(wire.Response) error) {
-	return wire.AppendGet(nil, l.s.Addr, "/"+l.code), func(r wire.Response) error {
+	return wire.AppendGet(nil, l.addr, "/"+l.code), func(r wire.Response) error {
 		if r.Status != 302 || string(r.Location) != "https://go.dev/" {
 			return fmt.Errorf("redirect: %d %s", r.Status, r.Location)
 		}
@@ -178,7 +180,7 @@ func (l *steady) mixed() error {
 			return l.visit(i)
 		}
 		body := []byte(`{"long_url":"https://go.dev/made"}`)
-		return wire.AppendPost(nil, l.s.Addr, "/api/v1/urls", "", body), func(r wire.Response) error {
+		return wire.AppendPost(nil, l.addr, "/api/v1/urls", "", body), func(r wire.Response) error {
 			if r.Status != 201 || !strings.Contains(string(r.Body), "go.dev/made") {
 				return fmt.Errorf("create: %d %s", r.Status, r.Body)
 			}
