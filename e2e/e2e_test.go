@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,6 +43,18 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// needs skips a test where a program is missing, or fails it where nothing may
+// be.
+func needs(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("REQUIRE_BACKENDS") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
 }
 
 // unlimited turns every rate limit off.

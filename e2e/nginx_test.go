@@ -14,18 +14,6 @@ import (
 	"kurz/test/rfc9112"
 )
 
-// needs skips a test where a program is missing, or fails it where nothing may
-// be.
-func needs(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("REQUIRE_BACKENDS") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
-
 // nginxConfig passes what comes on one port as a whole, and on the other as it
 // comes, so in chunks too, over the same kept connections. Each request has an
 // id of nginx's own, which kurz is told and nginx tells the client.

@@ -20,12 +20,7 @@ import (
 // reader: this test is run by one of them, and stands for the other.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("REQUIRE_BACKENDS") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs(t, "curl")
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
