@@ -54,11 +54,18 @@ func codings() []Case {
 	}
 	// The rest of a body that is not understood is not taken for a request.
 	for _, c := range [][2]string{
-		{"a size that is none", "g\r\n"}, {"a size below zero", "-1\r\n"}, {"a size with a sign", "+5\r\nhello\r\n"},
-		{"a size with 0x", "0x5\r\nhello\r\n"}, {"no size", "\r\nhello\r\n"}, {"space before a size", " 5\r\nhello\r\n"},
-		{"a size beyond 64 bits", "10000000000000005\r\nhello\r\n"}, {"a size with a line between", "1_0\r\n"},
-		{"data beyond the size", "4\r\nhello\r\n"}, {"data without its end", "5\r\nhello0\r\n\r\n"},
-		{"LF alone in an extension", "5;\nx\r\nhello\r\n"}, {"CR alone after a size", "5\rhello\r\n"},
+		{"a size that is none", "g\r\n"},
+		{"a size below zero", "-1\r\n"},
+		{"a size with a sign", "+5\r\nhello\r\n"},
+		{"a size with 0x", "0x5\r\nhello\r\n"},
+		{"no size", "\r\nhello\r\n"},
+		{"space before a size", " 5\r\nhello\r\n"},
+		{"a size beyond 64 bits", "10000000000000005\r\nhello\r\n"},
+		{"a size with a line between", "1_0\r\n"},
+		{"data beyond the size", "4\r\nhello\r\n"},
+		{"data without its end", "5\r\nhello0\r\n\r\n"},
+		{"LF alone in an extension", "5;\nx\r\nhello\r\n"},
+		{"CR alone after a size", "5\rhello\r\n"},
 		{"LF alone after the data", "5\r\nhello\n"},
 	} {
 		cases = append(cases, ends("7.1", c[0], post(chunked)+c[1]+"0\r\n\r\n"+smuggled, "405 1"))
