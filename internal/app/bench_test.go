@@ -72,20 +72,20 @@ func (c *crowd) Accept() (net.Conn, error) {
 		conn net.Conn
 		err  error
 	}
-	real := make(chan result, 1)
+	accepted := make(chan result, 1)
 	go func() {
 		conn, err := c.Listener.Accept()
-		real <- result{conn, err}
+		accepted <- result{conn, err}
 	}()
 	select {
 	case conn := <-c.conns:
 		go func() { // what came in meanwhile is asked for by nobody
-			if r := <-real; r.err == nil {
+			if r := <-accepted; r.err == nil {
 				_ = r.conn.Close()
 			}
 		}()
 		return conn, nil
-	case r := <-real:
+	case r := <-accepted:
 		return r.conn, r.err
 	}
 }

@@ -94,10 +94,7 @@ func (*stage) Addr() net.Addr { return &net.TCPAddr{} }
 
 // play gives what the server answers to the pieces.
 func (s *stage) play(pieces [][]byte) string {
-	c := &script{closed: make(chan struct{})}
-	for _, p := range pieces {
-		c.pieces = append(c.pieces, p)
-	}
+	c := &script{pieces: pieces, closed: make(chan struct{})}
 	s.conns <- c
 	<-c.closed
 	c.mu.Lock()

@@ -14,7 +14,7 @@ import (
 // descriptors as a rule: it doubles from the first to the last.
 const (
 	firstPause = 5 * time.Millisecond
-	lastPause  = time.Second
+	lastPause  = 250 * time.Millisecond
 )
 
 // accept calls welcome, in goroutines of their own, with the connections that
@@ -38,7 +38,7 @@ func (e *Edge) accept(l net.Listener, welcome func(net.Conn)) error {
 		if pause = min(max(2*pause, firstPause), lastPause); pause == firstPause {
 			e.s.Logger.Warn("connections wait, since none can be accepted", "error", redact(err.Error()))
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 }
 

@@ -41,7 +41,7 @@ const (
 // first byte that rules it out all is doubtful: net/http's to judge.
 func (h *head) parse(b []byte) shape {
 	*h = head{}
-	i := 0
+	var i int
 	switch {
 	case begins(b, "GET /"):
 		i = len("GET ")

@@ -176,7 +176,7 @@ func (l *lane) answer() bool {
 	l.fill(began)
 	l.resp.RequestID, l.resp.Secure = l.rec.id, l.secure
 	l.resp.Close = h.close || e.lanes.closing.Load()
-	status := 0
+	var status int
 	if err := e.s.Redirect.Answer(e.lanes.ctx, &l.req, &l.resp); err != nil {
 		status = l.refuse(err)
 	} else {
