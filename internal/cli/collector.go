@@ -8,7 +8,7 @@ import (
 )
 
 // headroom is what may be allocated between two collections at least, in bytes.
-const headroom = 32 << 20
+const headroom = 16 << 20
 
 // collectorPace is Go's GOGC for a heap of which so many bytes are in use, and
 // so many of these have to be scanned.

@@ -14,9 +14,9 @@ func TestCollectorPace(t *testing.T) {
 		want          int
 	}{
 		{"nothing", 0, 0, 100},
-		{"small", 20 * mb, 5 * mb, 100},
+		{"small", 15 * mb, 5 * mb, 100},
 		{"all scanned", 500 * mb, 500 * mb, 100},
-		{"links", 320 * mb, 10 * mb, 10},
+		{"links", 320 * mb, 10 * mb, 5},
 		{"links and more", 320 * mb, 160 * mb, 50},
 		{"very many links", 100_000 * mb, 10 * mb, 1},
 	} {

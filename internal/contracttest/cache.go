@@ -81,7 +81,7 @@ func cacheRoundTrip(t *testing.T, c link.Cache) {
 		Destination: "https://example.com/?q=%C3%BC#x", ExpiredURL: "http://example.org/",
 		Status: 308, EdgeTTL: 90 * time.Second, ForwardQuery: true,
 		StartsAt: time.UnixMilli(0).UTC(), ExpiresAt: at(1).Add(time.Millisecond), RevokedAt: at(2),
-		LoadedAt: at(3).Add(123 * time.Millisecond),
+		LoadedAt: at(3).Add(100 * time.Millisecond),
 	}
 	missing := link.Missing(at(4))
 	for i, want := range []link.Route{rich, *routed(1), missing} {

@@ -129,7 +129,8 @@ type Query struct {
 // (memory does not, nor does it fail), and are safe for concurrent use.
 type Cache interface {
 	// Get gives the route kept for a key; ok is false where none is. A route
-	// kept as "not there" has Version 0.
+	// kept as "not there" has Version 0. LoadedAt may be up to 100 ms before
+	// what it was.
 	Get(ctx context.Context, k Key) (r Route, ok bool, err error)
 	// Put keeps a copy of a route. It never replaces
 	// one of a higher version, nor does it store one below the version last

@@ -37,7 +37,7 @@ func tagOf(hash uint64) uint32 { return uint32(hash>>32) << entryBits }
 type entry struct {
 	// state is how often it was asked for, up to maxUses, and its queue.
 	state  atomic.Uint32
-	loaded atomic.Int64 // LoadedAt, as Routes counts time
+	loaded atomic.Uint32 // see stampOf
 	// Guarded by the shard's lock.
 	ref        uint32 // the record: page and place in it; 0: none
 	next, prev uint32 // neighbours in the queue; or the next free entry
@@ -76,7 +76,7 @@ type found struct {
 	entry  *entry
 	id     uint32
 	ref    uint32
-	loaded int64
+	loaded uint32
 }
 
 // find finds a key. It needs no lock.

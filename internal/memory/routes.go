@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"hash/maphash"
-	"math"
 	"math/bits"
 	"time"
 	"unsafe"
@@ -36,7 +35,7 @@ var _ link.Cache = (*Routes)(nil)
 const bytesEach = 512
 
 // NewRoutes makes a cache for at most about capacity links, and a sixteenth of
-// that many keys without one. It takes memory as it fills: some 80 bytes a
+// that many keys without one. It takes memory as it fills: some 60 bytes a
 // link, and the destination. Where links have so much to them that they take
 // more than 512 bytes each, fewer are kept, so that nobody fills the memory by
 // making long ones.
@@ -66,27 +65,39 @@ func (c *Routes) Get(_ context.Context, k link.Key) (r link.Route, ok bool, err 
 	}
 	f.entry.used()
 	f.read(&r)
-	if f.loaded != never {
-		r.LoadedAt = c.began.Add(time.Duration(f.loaded))
-	}
+	r.LoadedAt = timeOf(f.loaded, c.began)
 	return r, true, nil
 }
 
-// never stands for a zero LoadedAt.
-const never = math.MinInt64
+// stampUnit is how exactly LoadedAt is kept, in nanoseconds. It is rounded down,
+// so that nothing is taken for fresher than it is.
+const stampUnit = int64(100 * time.Millisecond)
+
+// stampOf gives LoadedAt in 32 bits, 0 for none. They come again after 13 years.
+func stampOf(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(uint32(t.UnixNano()/stampUnit), 1)
+}
+
+// timeOf gives the time of a stamp that is nearest to another time.
+func timeOf(stamp uint32, near time.Time) time.Time {
+	if stamp == 0 {
+		return time.Time{}
+	}
+	n := near.UnixNano() / stampUnit
+	return time.Unix(0, (n+int64(int32(stamp-uint32(n))))*stampUnit).UTC()
+}
 
 // Put is that of link.Cache.
 func (c *Routes) Put(_ context.Context, k link.Key, r *link.Route) error {
-	loaded := int64(never)
-	if !r.LoadedAt.IsZero() {
-		loaded = int64(r.LoadedAt.Sub(c.began))
-	}
 	hash := k.Hash(c.seed)
 	s := c.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.tombs.blocks(hash, r.Version) {
-		s.put(hash, k, r, loaded)
+		s.put(hash, k, r, stampOf(r.LoadedAt))
 	}
 	return nil
 }

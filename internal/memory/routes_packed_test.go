@@ -30,7 +30,7 @@ func drawn(r *rand.Rand, n int, version int64) link.Route {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	route := link.Route{
 		ID: link.ID(r.Int64()), Version: version, Status: 301 + r.IntN(8),
-		StartsAt: some(now), ExpiresAt: some(now), RevokedAt: some(now), LoadedAt: some(now),
+		StartsAt: some(now), ExpiresAt: some(now), RevokedAt: some(now), LoadedAt: some(now).Truncate(100 * time.Millisecond),
 		ForwardQuery: r.IntN(2) == 0,
 	}
 	if r.IntN(2) == 0 {

@@ -49,7 +49,7 @@ func (s *routeShard) links() int { return s.count[smallQueue] + s.count[mainQueu
 func (s *routeShard) entries() int { return s.links() + s.count[absentQueue] }
 
 // put stores a route, unless there is a newer one.
-func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded int64) {
+func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded uint32) {
 	var old found
 	known := s.index.Load().find(hash, k, &old)
 	size := recordSize(k, r)
@@ -84,7 +84,7 @@ func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded int64) {
 }
 
 // insert makes an entry of a key that is not there.
-func (s *routeShard) insert(hash uint64, ref uint32, loaded int64, missing bool) {
+func (s *routeShard) insert(hash uint64, ref uint32, loaded uint32, missing bool) {
 	id := s.newEntry()
 	x := s.index.Load()
 	e := &x.entries[id]

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -62,14 +63,15 @@ const clicksPage = "8192"
 // clicks are appended. A link that is read is in the cache of routes then, so
 // little more than the upper levels of one index pays.
 var (
-	writerCache = map[Schema]int{Main: 65536, ForClicks: 8192}
-	readerCache = map[Schema]int{Main: 1024, ForClicks: 4096}
+	writerCache = map[Schema]int{Main: 65536, ForClicks: 2048}
+	readerCache = map[Schema]int{Main: 1024, ForClicks: 256}
 )
 
-const (
-	shortReaders = 8
-	longReaders  = 3
-)
+const longReaders = 3
+
+// shortReaders is one for each processor, and some more for when the disk is
+// waited for.
+var shortReaders = max(4, runtime.GOMAXPROCS(0))
 
 // Open opens or makes the file, brings its schema up to date, and checks that
 // it can be written. A file that is not kurz's, or has a schema newer than this
