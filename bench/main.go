@@ -123,14 +123,15 @@ func run(ctx context.Context, o options) error {
 			}
 			// One stage that fails must not cost the others' hour.
 			l.say("%s: %v", s.name, err)
+			l.note("**Stage %s failed**, so that its rows are missing: %v.", s.name, err)
 			failed = errors.Join(failed, fmt.Errorf("stage %s: %w", s.name, err))
 		}
 		l.say("   took %v", time.Since(began).Round(time.Second))
 	}
 	report := l.report()
 	fmt.Print(report)
-	if o.out == "" || failed != nil {
+	if o.out == "" {
 		return failed
 	}
-	return os.WriteFile(o.out, []byte(report), 0o644)
+	return errors.Join(failed, os.WriteFile(o.out, []byte(report), 0o644))
 }

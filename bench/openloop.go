@@ -110,7 +110,7 @@ type caller struct {
 	buf  []byte
 }
 
-const maxCallers = 1000
+const maxCallers = 4000
 
 func (l *loop) run(ctx context.Context, length time.Duration) ([]time.Duration, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // no pause is the client's own

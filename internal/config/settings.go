@@ -44,7 +44,7 @@ type Settings struct {
 	Redis        string `env:"REDIS" group:"Storage" secret:"true" doc:"Cache shared by several servers, redis://…. To come."`
 	Kafka        string `env:"KAFKA" group:"Storage" secret:"true" doc:"Where clicks are sent, kafka://broker,broker/topic. To come."`
 	ClickHouse   string `env:"CLICKHOUSE" group:"Storage" secret:"true" doc:"Where statistics are kept, clickhouse://…. To come."`
-	CacheEntries int    `env:"CACHE_ENTRIES" default:"1000000" group:"Storage" doc:"How many links are kept in memory, at most; fewer where they take more than 512 bytes on average. Memory is taken as links are used: some 80 bytes each, and the destination."`
+	CacheEntries int    `env:"CACHE_ENTRIES" default:"1000000" group:"Storage" doc:"How many links are kept in memory, at most; fewer where they take more than 512 bytes on average. Memory is taken as links are used: some 65 bytes each, and the destination."`
 
 	CodeStrategy    string `env:"CODE_STRATEGY" default:"random" group:"Links" doc:"How codes are made: random. sequence, pool, hash and snowflake are to come."`
 	CodeLength      int    `env:"CODE_LENGTH" default:"7" group:"Links" doc:"Characters of a generated code, 4 to 32."`

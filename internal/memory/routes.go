@@ -35,7 +35,7 @@ var _ link.Cache = (*Routes)(nil)
 const bytesEach = 512
 
 // NewRoutes makes a cache for at most about capacity links, and a sixteenth of
-// that many keys without one. It takes memory as it fills: some 60 bytes a
+// that many keys without one. It takes memory as it fills: some 65 bytes a
 // link, and the destination. Where links have so much to them that they take
 // more than 512 bytes each, fewer are kept, so that nobody fills the memory by
 // making long ones.
