@@ -67,12 +67,12 @@ func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded uint32) 
 	p := s.index.Load().pages[number].Load()
 	p.write(k, r, size)
 	if known && bytes.Equal(old.bytes(), p.bytes[p.used:p.used+size]) {
-		old.entry.loaded.Store(loaded)
+		// By its number, since there may be another index than it was found in.
+		s.index.Load().entries[old.id].loaded.Store(loaded)
 		return
 	}
 	ref := s.take(number, size)
 	if known {
-		// By its number, since there may be another index than it was found in.
 		x := s.index.Load()
 		x.entries[old.id].loaded.Store(loaded)
 		x.move(hash, old.id, ref)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +22,8 @@ type writer struct {
 	busy time.Duration
 	conn *sqlite.Conn
 	ops  chan *op
+	// index is the log's; nil before the first write.
+	index *os.File
 
 	mu     sync.RWMutex // held for reading while sending on ops
 	closed bool
@@ -42,7 +45,7 @@ type op struct {
 const (
 	// maxGroup bounds a transaction, and so the wait of the first in it.
 	maxGroup = 512
-	// WAL sizes in bytes: from the first on it is folded into the file when
+	// Bytes of the log: from the first on it is folded into the file when
 	// nothing waits, from the second on at once.
 	walSoft = 4 << 20
 	walHard = 64 << 20
@@ -97,6 +100,9 @@ func (w *writer) run() {
 		group = w.gather(group)
 		w.commit(group)
 		w.checkpoint(len(w.ops) == 0)
+	}
+	if w.index != nil {
+		_ = w.index.Close() // only read
 	}
 	w.err = errors.Join(
 		sqlitex.ExecuteTransient(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)", nil),
@@ -199,11 +205,34 @@ func (w *writer) exec(statement string) error {
 // transactions, since a log that is written without pause could never be begun
 // anew from outside. Its failure loses nothing: the next one does its work.
 func (w *writer) checkpoint(idle bool) {
-	info, err := os.Stat(w.path + "-wal")
-	if err != nil || info.Size() < walSoft || (!idle && info.Size() < walHard) {
+	if n := w.unfolded(); n < walSoft || !idle && n < walHard {
 		return
 	}
 	w.conn.SetBusyTimeout(50 * time.Millisecond)
 	defer w.conn.SetBusyTimeout(w.busy)
 	_ = w.exec("PRAGMA wal_checkpoint(RESTART)")
+}
+
+// unfolded gives how many bytes of the log are not in the file yet, by the
+// header of the log's index (https://sqlite.org/walformat.html, section 2.1).
+// The log's own size does not tell: it is written anew from its beginning, and
+// never gets smaller.
+func (w *writer) unfolded() int64 {
+	if w.index == nil {
+		f, err := os.Open(w.path + "-shm")
+		if err != nil {
+			return 0 // nothing was written yet
+		}
+		w.index = f
+	}
+	var head [100]byte
+	if _, err := w.index.ReadAt(head[:], 0); err != nil {
+		return walHard // not known: fold, which is right at any time
+	}
+	order := binary.NativeEndian
+	page := int64(order.Uint16(head[14:]))
+	if page == 1 {
+		page = 1 << 16
+	}
+	return int64(order.Uint32(head[16:])-order.Uint32(head[96:])) * page
 }
