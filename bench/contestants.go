@@ -139,7 +139,7 @@ func startStandard(ctx context.Context, l *lab, links int, cert *pair) (contesta
 	if !strings.Contains(string(help), "--fast-path") {
 		return contestant{}, fmt.Errorf("%w: kurz has no KURZ_FAST_PATH yet, so it is kurz itself", errAbsent)
 	}
-	return l.startKurz(ctx, fmt.Sprint("standard-", links), links, links, cert, "KURZ_FAST_PATH=off")
+	return l.startKurz(ctx, fmt.Sprint("standard-", links), links, links, cert, "KURZ_FAST_PATH=false")
 }
 
 // startGo starts one of the Go programs in contestants.

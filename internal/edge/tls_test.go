@@ -269,7 +269,13 @@ func awaitDNS(t *testing.T, server string) {
 // HTTPS's.
 func authority(t *testing.T, tlsPort int) (directory *httptest.Server, root *x509.CertPool) {
 	t.Helper()
-	logger := log.New(&lines{}, "", 0)
+	said := &lines{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the authority said:\n%s", said)
+		}
+	})
+	logger := log.New(said, "", log.Lmicroseconds)
 	names, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
