@@ -265,6 +265,24 @@ func awaitDNS(t *testing.T, server string) {
 	}
 }
 
+// freeAddr is an address that nobody uses, neither over UDP nor over TCP. A
+// name server takes both.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addr := l.Addr().String()
+		if c, err := net.ListenPacket("udp", addr); err == nil {
+			c.Close()
+			return addr
+		}
+	}
+}
+
 // authority starts Pebble. Every name is this machine to it, where tlsPort is
 // HTTPS's.
 func authority(t *testing.T, tlsPort int) (directory *httptest.Server, root *x509.CertPool) {
@@ -276,12 +294,7 @@ func authority(t *testing.T, tlsPort int) (directory *httptest.Server, root *x50
 		}
 	})
 	logger := log.New(said, "", log.Lmicroseconds)
-	names, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resolver := names.LocalAddr().String()
-	names.Close()
+	resolver := freeAddr(t)
 	dns, err := challtestsrv.New(challtestsrv.Config{Log: logger, DNSAddrs: []string{resolver}})
 	if err != nil {
 		t.Fatal(err)
