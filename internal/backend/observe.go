@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"kurz/internal/app"
@@ -25,8 +26,15 @@ func (b *Backend) pingData(ctx context.Context) (string, error) {
 
 func (b *Backend) checkJournal(context.Context) (string, error) {
 	st := b.journal.Stats()
-	if st.Full {
+	switch {
+	case errors.Is(st.Full, syscall.ENOSPC):
 		return "", fault.New(fault.Unavailable, "the disk is full, clicks are being lost: make room")
+	case st.Full != nil:
+		why := st.Full
+		if errno, ok := errors.AsType[syscall.Errno](why); ok {
+			why = errno // strangers need no path
+		}
+		return "", fault.New(fault.Unavailable, "the journal can't grow, clicks are being lost: %v", why)
 	}
 	return fmt.Sprintf("%d waiting", st.Pending), nil
 }
@@ -41,7 +49,7 @@ func (b *Backend) journalMeasures() []app.Measure {
 		{Name: "kurz_clicks_damaged_total", Help: "Records of the journal found damaged.", Total: true, Read: read(func(s journal.Stats) float64 { return float64(s.Damaged) })},
 		{Name: "kurz_clicks_pending", Help: "Clicks in the journal that are not yet stored.", Read: read(func(s journal.Stats) float64 { return float64(s.Pending) })},
 		{Name: "kurz_journal_bytes", Help: "Size of the journal on the disk.", Read: read(func(s journal.Stats) float64 { return float64(s.Bytes) })},
-		{Name: "kurz_journal_full", Help: "1 while the disk has no room for the journal.", Read: read(func(s journal.Stats) float64 { return oneIf(s.Full) })},
+		{Name: "kurz_journal_full", Help: "1 while the journal can not grow, as a rule because the disk is full.", Read: read(func(s journal.Stats) float64 { return oneIf(s.Full != nil) })},
 		{Name: "kurz_journal_reserve", Help: "1 while the journal has its reserve for a full disk.", Read: read(func(s journal.Stats) float64 { return oneIf(s.Reserved) })},
 	}
 }

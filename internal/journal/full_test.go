@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 		if got, _ := read(t, j, 0); len(got) != kept {
 			t.Errorf("%d records of %d", len(got), kept)
 		}
-		if st := j.Stats(); st.Lost != 1 || !st.Full || st.Segments != 3 {
+		if st := j.Stats(); st.Lost != 1 || st.Full == nil || st.Segments != 3 {
 			t.Errorf("full, present, spare and reserve used: %+v", st)
 		}
 		if _, err := os.Stat(reserve); err == nil {
@@ -48,7 +48,7 @@ func TestFullDisk(t *testing.T) {
 			return err == nil
 		})
 		eventually(t, "the reserve again", func() bool { _, err := os.Stat(reserve); return err == nil })
-		if got, _ := read(t, j, uint64(kept)); len(got) != 1 || j.Stats().Full {
+		if got, _ := read(t, j, uint64(kept)); len(got) != 1 || j.Stats().Full != nil {
 			t.Errorf("after the disk had space: %d records, %+v", len(got), j.Stats())
 		}
 	})

@@ -219,7 +219,7 @@ type Stats struct {
 	Pending  uint64 // records not yet released
 	Segments int
 	Bytes    int64 // on the disk, spare and reserve included
-	Full     bool  // no segment can be made after the present one
+	Full     error // why no segment can be made after the present one; nil if one can
 	Reserved bool  // there is a reserve for a full disk
 }
 
@@ -229,7 +229,7 @@ func (j *Journal) Stats() Stats {
 	defer j.mu.Unlock()
 	st := Stats{
 		Appended: j.count, Lost: j.lost.Load(), Damaged: j.damaged.Load(),
-		Segments: len(j.segments), Full: j.full != nil, Reserved: j.reserved,
+		Segments: len(j.segments), Full: j.full, Reserved: j.reserved,
 	}
 	for _, s := range j.segments {
 		st.Bytes += s.size
@@ -282,6 +282,7 @@ func (j *Journal) Close() error {
 	for _, s := range j.segments {
 		err = errors.Join(err, s.close())
 	}
+	j.reader.leave()
 	err = errors.Join(err, j.lock.Close())
 	if err != nil {
 		return fmt.Errorf("closing journal %s: %w", j.dir, err)

@@ -48,10 +48,10 @@ func (j *Journal) stock() bool {
 func (j *Journal) supply(s *segment, err error) {
 	switch {
 	case err != nil && j.full == nil:
-		j.log.Error("no space for another journal segment: clicks will be lost when the present one is full",
+		j.log.Error("no other journal segment can be made: clicks will be lost when the present one is full",
 			"folder", j.dir, "error", err)
 	case err == nil && j.full != nil:
-		j.log.Info("there is space for the journal again", "folder", j.dir, "lost", j.lost.Load())
+		j.log.Info("the journal can grow again", "folder", j.dir, "lost", j.lost.Load())
 	}
 	j.full = err
 	switch {
@@ -196,14 +196,14 @@ func (j *Journal) sync() error {
 }
 
 // syncRetired makes segments durable that nothing is appended to any more, and
-// lets go of their mappings.
+// closes them.
 func syncRetired(list []*segment) error {
 	for _, s := range list {
 		s.synced = 0 // the seal is at the beginning
 		if err := s.sync(s.end); err != nil {
 			return err
 		}
-		if err := s.unmap(); err != nil {
+		if err := s.close(); err != nil {
 			return err
 		}
 	}

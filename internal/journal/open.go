@@ -68,15 +68,10 @@ func Open(dir string, opts Options) (*Journal, error) {
 
 // restore takes stock of the folder and begins a new segment.
 func (j *Journal) restore() error {
-	old, err := listSegments(j.dir, os.O_RDWR)
+	old, err := listSegments(j.dir)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, f := range old {
-			f.file.Close() // of those that became a segment it is nil
-		}
-	}()
 	id, by, err := recognise(j.dir, old)
 	if err != nil {
 		return err
@@ -97,7 +92,9 @@ func (j *Journal) restore() error {
 			j.log.Error("a segment of another journal is left alone: move it to where it belongs", "file", old[i].path)
 			continue
 		}
-		u = j.adopt(&old[i], u)
+		if u, err = j.adopt(&old[i], u); err != nil {
+			return err
+		}
 	}
 	if u.bound == 0 && by != unknown {
 		// Sequences would begin again, and whoever counted them under this ID
@@ -159,13 +156,13 @@ func (j *Journal) removeEmpty() error {
 type found struct {
 	number uint64
 	path   string
-	file   *os.File // nil once a segment has it
 	size   int64
 	head   []byte
 }
 
-// listSegments opens the segments of a folder, oldest first.
-func listSegments(dir string, flag int) ([]found, error) {
+// listSegments looks at the segments of a folder, oldest first. It leaves none
+// open: there may be more of them than files that a process may have open.
+func listSegments(dir string) ([]found, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -177,21 +174,14 @@ func listSegments(dir string, flag int) ([]found, error) {
 			continue
 		}
 		f := found{number: number, path: filepath.Join(dir, e.Name())}
-		err = f.open(flag)
+		err = f.look()
 		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // released since the folder was read
-			continue
+			continue // released since the folder was read
 		}
 		if err != nil {
-			break
+			return nil, err
 		}
 		list = append(list, f)
-	}
-	if err != nil {
-		for _, f := range list {
-			f.file.Close()
-		}
-		return nil, err
 	}
 	slices.SortFunc(list, func(a, b found) int {
 		if a.number < b.number {
@@ -202,29 +192,25 @@ func listSegments(dir string, flag int) ([]found, error) {
 	return list, nil
 }
 
-func (f *found) open(flag int) error {
-	file, err := os.OpenFile(f.path, flag, 0)
+// look reads what a segment's file says of itself.
+func (f *found) look() error {
+	file, err := os.Open(f.path)
 	if err != nil {
 		return err
 	}
+	defer file.Close()
 	info, err := file.Stat()
-	if err == nil {
-		f.size = info.Size()
-		f.head = make([]byte, headerSize)
-		var n int
-		if n, err = file.ReadAt(f.head, 0); errors.Is(err, io.EOF) {
-			f.head, err = f.head[:n], nil
-		}
-	}
-	if err == nil {
-		err = f.known()
-	}
 	if err != nil {
-		file.Close()
 		return err
 	}
-	f.file = file
-	return nil
+	f.size = info.Size()
+	f.head = make([]byte, headerSize)
+	n, err := file.ReadAt(f.head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	f.head = f.head[:n]
+	return f.known()
 }
 
 // known refuses a segment of another version: what it holds can't be told from
@@ -288,15 +274,19 @@ type used struct{ seen, bound uint64 }
 
 // adopt makes a segment of a file that was found, sealing it if a crash kept
 // that from being done. It gives what is used with this one.
-func (j *Journal) adopt(f *found, u used) used {
+func (j *Journal) adopt(f *found, u used) (used, error) {
 	h := parseHeader(f.head, j.id)
-	s := &segment{number: f.number, path: f.path, file: f.file, size: f.size, seed: j.seed, first: h.first}
-	f.file = nil
+	s := &segment{number: f.number, path: f.path, size: f.size, seed: j.seed, first: h.first}
 	j.segments = append(j.segments, s)
 	if h.sealed {
 		s.end, s.last = h.seal.end, h.seal.last
-		return used{max(u.seen, h.seal.last), max(u.bound, h.seal.bound)}
+		return used{max(u.seen, h.seal.last), max(u.bound, h.seal.bound)}, nil
 	}
+	var err error
+	if s.file, err = os.OpenFile(s.path, os.O_RDWR, 0); err != nil {
+		return u, err
+	}
+	defer s.close() //nolint:errcheck // nothing of it is unsaved: what matters was synced
 	if h.first == 0 {
 		// Not above bound, which is more than the older segments used: the
 		// records here would seem to come too early.
@@ -314,7 +304,7 @@ func (j *Journal) adopt(f *found, u used) used {
 		if u.bound > 0 {
 			u.bound += room
 		}
-		return u
+		return u, nil
 	}
 	u = used{max(u.seen, sum.last), max(u.bound, sum.last+room)}
 	s.first, s.adrift = sum.first, false
@@ -322,7 +312,7 @@ func (j *Journal) adopt(f *found, u used) used {
 		j.log.Warn("sealing a journal segment", "file", s.path, "error", err)
 	}
 	j.log.Info("the journal was not closed", "file", s.path, "records", sum.records, "damaged", sum.damaged)
-	return u
+	return u, nil
 }
 
 // reseal writes the header of a segment found unsealed and gives back the room

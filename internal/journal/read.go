@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 
@@ -14,7 +15,8 @@ import (
 // reader is where the last Read stopped.
 type reader struct {
 	mu      sync.Mutex
-	number  uint64 // of the segment; scan goes over it
+	number  uint64   // of the segment; scan goes over it
+	file    *os.File // it; nil if scan goes over none
 	scan    scanner
 	after   uint64 // the last sequence given
 	started bool
@@ -33,7 +35,7 @@ func (j *Journal) Read(ctx context.Context, after uint64, dst []click.Record, li
 	r.arena = r.arena[:0]
 	if !r.started || r.after != after {
 		r.number, r.started = 0, true
-		r.scan.src = nil
+		r.leave()
 	}
 	r.after = after
 	for n := 0; n < limit; {
@@ -67,32 +69,63 @@ func (j *Journal) Read(ctx context.Context, after uint64, dst []click.Record, li
 	return dst, nil
 }
 
+// leave lets go of the segment that the reader is in.
+func (r *reader) leave() {
+	if r.file != nil {
+		r.file.Close() // nothing was written
+	}
+	r.file, r.scan.src = nil, nil
+}
+
 // position brings the reader's scanner to where a record above after may be,
-// or reports that there is none. It is called with the reader's lock held.
+// or reports that there is none. It is called with the reader's lock held,
+// which keeps segments from being released.
 func (j *Journal) position(after uint64) (bool, error) {
 	r := &j.reader
 	if r.scan.src != nil && r.scan.off < r.scan.end {
 		return true, nil
 	}
+	for {
+		next, found, err := j.upcoming(after)
+		if err != nil || found || next == nil {
+			return found, err
+		}
+		// A file of the reader's own, opened while appends go on.
+		file, err := os.Open(next.path)
+		if err != nil {
+			return false, fault.Wrap(fault.Unavailable, err, "The journal can't be read at the moment")
+		}
+		r.leave()
+		r.file, r.number = file, next.number
+		r.scan.reset(file, next.seed, 0, next.first, next.adrift)
+	}
+}
+
+// upcoming reports whether the segment that the reader is in has more for it,
+// and otherwise gives the next one that has, to be opened; nil if there is none.
+func (j *Journal) upcoming(after uint64) (next *segment, more bool, err error) {
+	r := &j.reader
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
-		return false, fault.Wrap(fault.Unavailable, errClosed, "The journal can't be read at the moment")
+		return nil, false, fault.Wrap(fault.Unavailable, errClosed, "The journal can't be read at the moment")
 	}
 	for _, s := range j.segments[j.segmentOf(after):] {
 		if r.scan.src == nil || r.number != s.number {
-			r.number = s.number
-			r.scan.reset(s.file, s.seed, s.end, s.first, s.adrift)
+			if s.end > headerSize {
+				return s, false, nil
+			}
+			continue
 		}
 		r.scan.end, r.scan.expect = s.end, s.last
 		if s == j.active {
 			r.scan.expect = j.next - 1
 		}
 		if r.scan.off < r.scan.end {
-			return true, nil
+			return nil, true, nil
 		}
 	}
-	return false, nil
+	return nil, false, nil
 }
 
 // segmentOf gives the index of the segment that the reader is in, or, where it
@@ -146,6 +179,9 @@ func (j *Journal) Release(through uint64) error {
 	gone := slices.Clone(j.segments[:n])
 	j.segments = slices.Delete(j.segments, 0, n)
 	j.mu.Unlock()
+	if slices.ContainsFunc(gone, func(s *segment) bool { return s.number == j.reader.number }) {
+		j.reader.leave()
+	}
 	var err error
 	for _, s := range gone {
 		err = errors.Join(err, s.remove())

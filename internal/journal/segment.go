@@ -17,8 +17,8 @@ import (
 type segment struct {
 	number uint64
 	path   string
-	file   *os.File
-	size   int64 // of the file
+	file   *os.File // nil once nothing is appended any more
+	size   int64    // of the file
 	seed   uint32
 
 	first uint64 // sequence of the first record; 0 before it is active
@@ -208,13 +208,16 @@ func (s *segment) trim() error {
 	if s.end >= s.size {
 		return nil
 	}
-	if err := s.file.Truncate(s.end); err != nil {
+	if err := os.Truncate(s.path, s.end); err != nil {
 		return err
 	}
 	s.size = s.end
 	return nil
 }
 
+// close lets go of mapping and file. A segment that nothing is appended to needs
+// neither, and journals may have more of these than a process may have open
+// files. It is called with Journal.syncing held, or before anything is appended.
 func (s *segment) close() error {
 	if s.file == nil {
 		return nil

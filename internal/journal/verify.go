@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -91,15 +93,10 @@ func Verify(dir string) (Report, error) { return Walk(dir, WalkOptions{}) }
 // the process that has the journal open, and tells of all that was appended
 // before it began and not released meanwhile.
 func Walk(dir string, o WalkOptions) (Report, error) {
-	list, err := listSegments(dir, os.O_RDONLY)
+	list, err := listSegments(dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying journal: %w", err)
 	}
-	defer func() {
-		for _, f := range list {
-			f.file.Close()
-		}
-	}()
 	id, _, err := recognise(dir, list)
 	if err != nil {
 		return Report{}, fmt.Errorf("verifying journal: %w", err)
@@ -150,8 +147,16 @@ func (w *walk) segment(f found) error {
 		w.report.Foreign = append(w.report.Foreign, f.path)
 		return nil
 	}
+	file, err := os.Open(f.path)
+	if w.Live && errors.Is(err, fs.ErrNotExist) {
+		return nil // released meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("verifying journal: %w", err)
+	}
+	defer file.Close()
 	h := parseHeader(f.head, w.report.Log)
-	s := w.scanner(f, h)
+	s := w.scanner(f, file, h)
 	if w.Live && !h.sealed {
 		// Records are appended one after the other, but a read that meets an
 		// append may see the later of two and not the earlier. Once the last
@@ -160,10 +165,10 @@ func (w *walk) segment(f found) error {
 			_, _, _, ok = s.next()
 		}
 		end := s.anchor
-		if _, err := f.file.ReadAt(f.head, 0); err == nil {
+		if _, err := file.ReadAt(f.head, 0); err == nil {
 			h = parseHeader(f.head, w.report.Log)
 		}
-		s = w.scanner(f, h)
+		s = w.scanner(f, file, h)
 		s.end, s.expect = end, 0
 	}
 	seg := SegmentReport{Path: f.path, Bytes: f.size, Sealed: h.sealed, Through: h.seal.last, Header: h.file}
@@ -192,12 +197,12 @@ func (w *walk) segment(f found) error {
 }
 
 // scanner gives one at the first record of a segment.
-func (w *walk) scanner(f found, h header) *scanner {
+func (w *walk) scanner(f found, file *os.File, h header) *scanner {
 	s := new(scanner)
 	if h.first > 0 {
-		s.reset(f.file, seedOf(w.report.Log), f.size, h.first, false)
+		s.reset(file, seedOf(w.report.Log), f.size, h.first, false)
 	} else {
-		s.reset(f.file, seedOf(w.report.Log), f.size, w.last+1, true)
+		s.reset(file, seedOf(w.report.Log), f.size, w.last+1, true)
 	}
 	if h.sealed {
 		s.end, s.expect = h.seal.end, h.seal.last
