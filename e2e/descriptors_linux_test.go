@@ -1,9 +1,12 @@
 package e2e_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,8 +15,9 @@ import (
 )
 
 // TestFewDescriptors fills a server that may have 64 files open with
-// connections: those that it has go on being answered, and once the others are
-// gone new ones are answered within 2 s.
+// connections: those that are used go on being answered, new ones too, in place
+// of those that have waited longest, and the journal goes on from segment to
+// segment. Once the others are gone new ones are answered within 2 s.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	s := startWith(t, program.Options{
@@ -52,7 +56,7 @@ func TestFewDescriptors(t *testing.T) {
 	for round := range 2 {
 		// The kernel takes these connections, as many as wait to be accepted.
 		var flood []net.Conn
-		for range 100 {
+		for range 30 {
 			c, err := net.Dial("tcp", s.Addr)
 			if err != nil {
 				t.Fatal(err)
@@ -60,19 +64,38 @@ func TestFewDescriptors(t *testing.T) {
 			defer c.Close()
 			flood = append(flood, c)
 		}
-		eventually(t, 10*time.Second, func() string {
-			if open := descriptors(t, s.Pid()); open < 64 {
-				return fmt.Sprintf("%d files are open", open)
-			}
-			return ""
-		})
-		// Long enough for the longest pause between two attempts to accept.
-		for filled := time.Now(); time.Since(filled) < 1500*time.Millisecond; {
+		useKept := func() {
 			for i, c := range kept {
 				if err := visit(c); err != nil {
 					t.Fatalf("round %d, kept connection %d: %v", round, i, err)
 				}
 			}
+		}
+		eventually(t, 10*time.Second, func() string {
+			useKept()
+			// But for those that are kept back.
+			if open := descriptors(t, s.Pid()); open < 64-24 {
+				return fmt.Sprintf("%d files are open", open)
+			}
+			return ""
+		})
+		// It has to wait until those before it have had their second.
+		answered := make(chan error, 1)
+		go func() { answered <- s.anew(t.Context(), get) }()
+		for waiting := true; waiting; {
+			useKept()
+			select {
+			case err := <-answered:
+				if err != nil {
+					t.Fatalf("round %d, a new connection: %v", round, err)
+				}
+				clicks++
+				waiting = false
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		for filled := time.Now(); time.Since(filled) < 1500*time.Millisecond; {
+			useKept()
 		}
 		for _, c := range flood {
 			c.Close()
@@ -92,9 +115,53 @@ func TestFewDescriptors(t *testing.T) {
 			t.Errorf("recovered after %v", took)
 		}
 	}
+	// More than a segment of clicks, while others hold all connections.
+	for range 100 {
+		c, err := net.Dial("tcp", s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	long := wire.AppendGet(nil, s.Addr, "/"+code+"?utm_content="+strings.Repeat("x", 2000))
+	long = bytes.Repeat(long, 50)
+	for range 36 << 20 / len(long) {
+		if err := kept[0].SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := kept[0].Write(long); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			if r, err := kept[0].Read(false); err != nil || r.Status != 302 {
+				t.Fatal(r.Status, err)
+			}
+			clicks++
+		}
+	}
+	if lost := s.metric(t, "kurz_clicks_lost_total"); lost != 0 {
+		t.Errorf("%v of %d clicks are lost", lost, clicks)
+	}
 	s.must(t, 200, ask{method: "GET", path: "/health/ready"})
 	s.clicksOf(t, key, code, clicks)
 	s.client.CloseIdleConnections()
+}
+
+// anew sends a request on a connection of its own.
+func (s *server) anew(ctx context.Context, request []byte) error {
+	c, err := wire.Dial(ctx, s.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	r, err := c.Do(request)
+	if err == nil && r.Status != 302 {
+		err = fmt.Errorf("status %d", r.Status)
+	}
+	return err
 }
 
 // descriptors counts the files that a process has open.

@@ -89,7 +89,7 @@ func (b *blocklist) watch(ctx context.Context, interval time.Duration) error {
 			err = b.load()
 		}
 		if err != nil && !bad {
-			b.logger.Error("block list can't be read, the old one stays", "error", err)
+			b.logger.Warn("block list can't be read, the old one stays", "error", err)
 		}
 		bad = err != nil
 	}

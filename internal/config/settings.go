@@ -56,7 +56,7 @@ type Settings struct {
 	RateAnonymous ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
 	RateFree      ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
 	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
-	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off."`
+	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
 
 	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and some 200 KB at most."`
 	LiveStreamsPerUser int `env:"LIVE_STREAMS_PER_USER" default:"20" group:"Limits" doc:"Live streams at once of one user; not more than KURZ_LIVE_STREAMS."`
@@ -71,7 +71,7 @@ type Settings struct {
 
 	LogLevel     slog.Level `env:"LOG_LEVEL" default:"info" group:"Logs" doc:"debug, info, warn or error."`
 	LogFormat    string     `env:"LOG_FORMAT" default:"text" group:"Logs" doc:"text, or json for machines."`
-	LogRedirects int        `env:"LOG_REDIRECTS" default:"1000" group:"Logs" doc:"One of how many redirects gets a line in the log; 0 for none, 1 for each. Other requests get a line each."`
+	LogRedirects int        `env:"LOG_REDIRECTS" default:"1000" group:"Logs" doc:"One of how many requests for links gets a line in the log, refused ones too; 0 for none, 1 for each. What the server fails gets a line each, as do all other requests."`
 	PprofListen  string     `env:"PPROF_LISTEN" group:"Logs" doc:"Address for go tool pprof, such as :6060; nothing is listened on without it. Without a host it is one of this machine alone. Whoever reaches it sees the program at work and can slow it down."`
 
 	Server string `env:"SERVER" group:"Commands" doc:"Address of a kurz server that shorten, links and stats ask. Without it they work on KURZ_DATA."`

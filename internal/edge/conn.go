@@ -79,6 +79,9 @@ func connOf(ctx context.Context) *conn {
 
 // connState is told by net/http what a connection does.
 func (e *Edge) connState(nc net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		e.lanes.gone()
+	}
 	f, ok := nc.(interface{ front() *conn })
 	if !ok {
 		return

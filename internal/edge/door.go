@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,13 +19,17 @@ const (
 )
 
 // accept calls welcome, in goroutines of their own, with the connections that
-// come in, until the listener is closed or breaks.
-func (e *Edge) accept(l net.Listener, welcome func(net.Conn)) error {
+// come in, until ctx ends or the listener is closed or breaks.
+func (e *Edge) accept(ctx context.Context, l net.Listener, welcome func(net.Conn)) error {
 	pause := time.Duration(0)
 	for {
+		if err := e.makeRoom(ctx); err != nil {
+			return err
+		}
 		c, err := l.Accept()
 		if err == nil {
 			pause = 0
+			e.lanes.came()
 			go welcome(c)
 			continue
 		}
@@ -32,7 +37,7 @@ func (e *Edge) accept(l net.Listener, welcome func(net.Conn)) error {
 			error
 			Temporary() bool
 		}](err)
-		if !ok || !passing.Temporary() {
+		if !ok || !passing.Temporary() || errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 		if pause = min(max(2*pause, firstPause), lastPause); pause == firstPause {
@@ -42,6 +47,23 @@ func (e *Edge) accept(l net.Listener, welcome func(net.Conn)) error {
 	}
 }
 
+// makeRoom waits until another connection may be open.
+func (e *Edge) makeRoom(ctx context.Context) error {
+	for pause := firstPause; e.lanes.full() && !e.lanes.evict(e.s.Now()); pause = min(2*pause, lastPause) {
+		if e.server != nil && pause == lastPause {
+			// Nor has net/http any that is worth more than a new one.
+			e.server.SetKeepAlivesEnabled(false)
+			e.server.SetKeepAlivesEnabled(!e.lanes.closing.Load())
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
 // welcome answers a connection.
 func (e *Edge) welcome(c net.Conn) { e.lanes.open(e, c, false).serve() }
 
@@ -49,26 +71,85 @@ func (e *Edge) welcome(c net.Conn) { e.lanes.open(e, c, false).serve() }
 type lanes struct {
 	ctx     context.Context // of what lanes ask for: nobody's request
 	closing atomic.Bool     // no answer is followed by another
+	closed  atomic.Bool     // no connection waits for a request
 	spaces  sync.Pool       // of *workspace
+	max     int             // connections that may be open
 
-	mu  sync.Mutex
-	all map[*lane]struct{}
+	mu    sync.Mutex
+	all   map[*lane]struct{}
+	conns int // that are open, those of net/http too
 }
 
 // open makes the lane of a connection.
 func (s *lanes) open(e *Edge, c net.Conn, secure bool) *lane {
 	l := &lane{conn: c, edge: e, secure: secure, workspace: s.spaces.Get().(*workspace)}
 	l.peer, l.known = parseAddress(c.RemoteAddr().String())
+	l.since.Store(e.s.Now().UnixNano())
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.all[l] = struct{}{}
-	s.mu.Unlock()
 	return l
 }
 
-func (s *lanes) remove(l *lane) {
+// came counts a connection that is open from now on.
+func (s *lanes) came() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns++
+}
+
+// remove takes a lane off the list, whose connection is gone, or is net/http's
+// from now on.
+func (s *lanes) remove(l *lane, gone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.all[l]; ok && gone {
+		s.conns--
+	}
 	delete(s.all, l)
-	s.mu.Unlock()
+}
+
+// gone counts a connection of net/http's that is closed.
+func (s *lanes) gone() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns--
+}
+
+func (s *lanes) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns >= s.max
+}
+
+// A lane that has waited for this long may be closed for another connection,
+// and so many are looked at for the one that has waited longest.
+const (
+	evictable   = time.Second
+	evictSample = 256
+)
+
+// evict closes the lane, of some, that has waited longest for a request; false
+// if none has for long.
+func (s *lanes) evict(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var longest *lane
+	looked := 0
+	for l := range s.all {
+		if state := l.state.Load(); (state == laneIdle || state == laneFresh) && (longest == nil || l.since.Load() < longest.since.Load()) {
+			longest = l
+		}
+		if looked++; looked == evictSample {
+			break
+		}
+	}
+	if longest == nil || now.UnixNano()-longest.since.Load() < int64(evictable) || !longest.over(laneIdle, laneFresh) {
+		return false
+	}
+	delete(s.all, longest)
+	s.conns--
+	return true
 }
 
 // close ends the lanes in one of some states.
@@ -76,13 +157,20 @@ func (s *lanes) close(states ...int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.all {
-		for _, state := range states {
-			if l.state.CompareAndSwap(state, laneOver) {
-				// Over TLS that writes, and may wait for a client that doesn't read.
-				go func() { _ = l.conn.Close() }()
-			}
+		l.over(states...)
+	}
+}
+
+// over closes the lane if it is in one of some states.
+func (l *lane) over(states ...int32) bool {
+	for _, state := range states {
+		if l.state.CompareAndSwap(state, laneOver) {
+			// Over TLS that writes, and may wait for a client that doesn't read.
+			go func() { _ = l.conn.Close() }()
+			return true
 		}
 	}
+	return false
 }
 
 // count gives how many lanes wait for the first byte, and how many for an

@@ -43,9 +43,13 @@ type Settings struct {
 
 	Logger   *slog.Logger // nil: none
 	Observer Observer     // nil: none
-	// LogRedirects logs one in so many redirects: 100 if zero. Errors are
-	// all logged.
+	// LogRedirects logs one in so many requests for links, refused ones too:
+	// 100 if zero. Those that the server fails are all logged.
 	LogRedirects int
+	// MaxConns is how many connections may be open: as many as files, but for
+	// some that are kept back, if zero. Where they are, the one that has waited
+	// for a request longest makes room for the next.
+	MaxConns int
 
 	Now  func() time.Time // time.Now if nil
 	Rand io.Reader        // for request ids, which need not be secret: a source of its own if nil
@@ -123,7 +127,7 @@ func New(s Settings) *Edge {
 	s.Timeouts.fill()
 	e := &Edge{s: s, proxies: proxies{nets: plainPrefixes(s.TrustedProxies), unix: s.TrustUnixSocket}}
 	e.exchanges.New = func() any { return new(exchange) }
-	e.lanes = lanes{ctx: context.Background(), all: map[*lane]struct{}{}}
+	e.lanes = lanes{ctx: context.Background(), max: s.MaxConns, all: map[*lane]struct{}{}}
 	e.lanes.spaces.New = func() any { return new(workspace) }
 	e.handover = newHandover()
 	e.server = e.newServer()
@@ -188,9 +192,10 @@ func (e *Edge) begin(rec *record, out *writer, r *http.Request, route string) {
 	if r.TLS != nil {
 		h["Strict-Transport-Security"] = []string{redirect.HSTS}
 	}
-	if r.TransferEncoding != nil || !r.ProtoAtLeast(1, 1) {
+	if r.TransferEncoding != nil || !r.ProtoAtLeast(1, 1) || e.lanes.closing.Load() {
 		// RFC 9112, section 6.1, wants the connection closed after chunks with
 		// a Content-Length, and after HTTP/1.0 with chunks. net/http hides both.
+		// At the end every answer is the last.
 		h["Connection"] = []string{"close"}
 	}
 }

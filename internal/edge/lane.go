@@ -35,8 +35,9 @@ type lane struct {
 	peer   netip.Addr
 	known  bool // that there is a peer
 	state  atomic.Int32
-	used   bool      // an answer was sent
-	done   time.Time // when
+	since  atomic.Int64 // when the connection began or the last answer was sent, in Unix nanoseconds
+	used   bool         // an answer was sent
+	done   time.Time    // when the last one was
 	// When the deadlines are that the connection has now.
 	readBy, writeBy time.Time
 	*workspace
@@ -115,8 +116,9 @@ func (l *lane) rest() bool {
 	if l.state.Load() == laneFresh {
 		return true
 	}
+	l.since.Store(l.done.UnixNano())
 	l.state.Store(laneIdle)
-	if l.edge.lanes.closing.Load() {
+	if l.edge.lanes.closed.Load() {
 		return l.end()
 	}
 	// Others first: a client that is fast has asked again by then, which spares
@@ -282,7 +284,7 @@ func (l *lane) handOver() bool {
 	// Counted there before it is not counted here.
 	c.state.Store(int32(state))
 	e.flow.move(noState, state)
-	l.leave()
+	l.leave(false)
 	var all net.Conn = c
 	raw := l.conn
 	if t, ok := raw.(*tls.Conn); ok {
@@ -291,6 +293,7 @@ func (l *lane) handOver() bool {
 	probe(raw)
 	if !e.handover.give(all) {
 		e.flow.move(state, http.StateClosed)
+		e.lanes.gone()
 	}
 	return false
 }
@@ -306,15 +309,15 @@ func probe(c net.Conn) {
 
 // end closes the connection.
 func (l *lane) end() bool {
-	l.leave()
+	l.leave(true)
 	_ = l.conn.Close()
 	return false
 }
 
 // leave takes the lane off the list.
-func (l *lane) leave() {
+func (l *lane) leave(gone bool) {
 	l.state.Store(laneOver)
-	l.edge.lanes.remove(l)
+	l.edge.lanes.remove(l, gone)
 }
 
 // appendTo appends the answer to a request as HTTP/1.1.

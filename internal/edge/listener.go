@@ -128,8 +128,10 @@ func (e *Edge) handshake(raw net.Conn, config *tls.Config) {
 		l.end()
 	case "h2":
 		probe(raw)
-		e.lanes.remove(l)
-		e.handover.give(c)
+		e.lanes.remove(l, false)
+		if !e.handover.give(c) {
+			e.lanes.gone()
+		}
 	default:
 		l.serve()
 	}

@@ -53,17 +53,18 @@ func (e *Edge) told(rec *record, method string, status int, took time.Duration) 
 	}
 }
 
-// log writes the request's line, unless it is one of many redirects.
+// log writes the request's line, unless it is one of many for links.
 func (e *Edge) log(rec *record, method string, status int, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
+	case rec.route == RouteMalformed: // whatever the status, the client's doing
 	case status >= 500 && status != http.StatusServiceUnavailable || status == 0:
 		level = slog.LevelError
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case status < 400 && rec.route == RouteOps:
 		level = slog.LevelDebug // asked every few seconds
-	case status < 400 && rec.route == RouteRedirect:
+	case status < 500 && rec.route == RouteRedirect:
 		if e.redirects.Add(1)%uint64(e.s.LogRedirects) != 0 {
 			return
 		}

@@ -59,9 +59,14 @@ func (e *Edge) Serve(ctx context.Context, listeners ...net.Listener) error {
 		welcome = func(c net.Conn) { e.handshake(c, config) }
 	}
 	go e.server.Serve(e.handover) //nolint:errcheck // it ends with the handover
+	if e.lanes.max == 0 {
+		e.lanes.max = maxConns()
+	}
+	accepting, enough := context.WithCancel(context.WithoutCancel(ctx))
+	defer enough()
 	accepted := make(chan error, len(listeners))
 	for _, l := range listeners {
-		go func() { accepted <- e.accept(l, welcome) }()
+		go func() { accepted <- e.accept(accepting, l, welcome) }()
 	}
 	e.notify("READY=1")
 	var broken error
@@ -72,15 +77,36 @@ func (e *Edge) Serve(ctx context.Context, listeners ...net.Listener) error {
 		broken, running = fmt.Errorf("serve: %w", err), running-1
 	}
 	e.notify("STOPPING=1")
-	// Accepting ends before all else, so that nobody comes who is not answered.
-	for _, l := range listeners {
-		_ = l.Close()
-	}
+	// From now on each answer says that it is its connection's last.
+	e.lanes.closing.Store(true)
+	e.lastCall(listeners)
+	enough()
 	for range running {
 		<-accepted //nolint:errcheck // that it was closed
 	}
 	e.stop(context.WithoutCancel(ctx))
 	return broken
+}
+
+// lastCallTime is for how long, at the end, what the system has taken for this
+// program is still accepted and answered, on new connections and on idle ones.
+const lastCallTime = 100 * time.Millisecond
+
+// lastCall ends accepting: before all else, so that nobody comes who is not
+// answered.
+func (e *Edge) lastCall(listeners []net.Listener) {
+	patient := false
+	for _, l := range listeners {
+		if d, ok := l.(interface{ SetDeadline(t time.Time) error }); ok {
+			patient = d.SetDeadline(time.Now().Add(lastCallTime)) == nil || patient
+		}
+	}
+	if patient {
+		<-time.After(lastCallTime)
+	}
+	for _, l := range listeners {
+		_ = l.Close()
+	}
 }
 
 // stop ends with grace: what was accepted is answered, then the connections
@@ -89,7 +115,7 @@ func (e *Edge) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, e.s.Timeouts.Grace)
 	defer cancel()
 	// Idle connections are closed, the others after their next answer.
-	e.lanes.closing.Store(true)
+	e.lanes.closed.Store(true)
 	e.lanes.close(laneIdle)
 	e.server.SetKeepAlivesEnabled(false)
 	e.settle(ctx)

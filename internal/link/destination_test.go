@@ -324,6 +324,7 @@ func BenchmarkParseDestination(b *testing.B) {
 
 func TestAppendQuery(t *testing.T) {
 	tests := []struct{ name, href, query, want string }{
+		{"after a bare ampersand", "https://e.example/?a=1&", "z=9", "https://e.example/?a=1&z=9"},
 		{"none", "https://e.example/", "", "https://e.example/"},
 		{"first", "https://e.example/a", "x=1", "https://e.example/a?x=1"},
 		{"more", "https://e.example/a?b=2", "x=1&y", "https://e.example/a?b=2&x=1&y"},

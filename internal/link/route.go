@@ -110,7 +110,7 @@ func (h Href) AppendQuery(dst []byte, query string) []byte {
 	dst = append(dst, before...)
 	sep := byte('?')
 	if i := strings.IndexByte(before, '?'); i >= 0 {
-		if sep = '&'; i == len(before)-1 {
+		if sep = '&'; i == len(before)-1 || before[len(before)-1] == '&' {
 			sep = 0
 		}
 	}
