@@ -62,6 +62,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	a.pump = click.NewPump(click.PumpSettings{
 		Log: p.Log, Sink: p.Sink, Enricher: p.Enricher, Interval: s.PumpInterval, Now: w.Now,
 		Error: progress.failed(w.Logger), Stored: progress.stored, Show: a.live.Show,
+		Breathe: w.Breathe,
 	})
 	handler := redirect.New(redirect.Settings{
 		Resolver: a.resolver, Recorder: recorder, Domains: core.Domains,

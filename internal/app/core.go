@@ -27,6 +27,9 @@ type Surroundings struct {
 	Logger *slog.Logger
 	// NotifySocket is where systemd is told of start and stop; "" for nobody.
 	NotifySocket string
+	// Breathe, unless nil, is called several times within a millisecond of work
+	// in the background, which it may hold up.
+	Breathe func()
 }
 
 // Core is what the server and the commands have in common: the rules for

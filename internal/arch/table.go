@@ -25,6 +25,7 @@ func Table() []Line {
 		{Path: "internal/ratelimit", Kind: Mechanism},
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
+		{Path: "internal/pace", Kind: Mechanism},
 
 		{
 			Path: "internal/edge", Kind: Front,

@@ -114,6 +114,9 @@ type Options struct {
 	Now    func() time.Time
 	Rand   io.Reader // secure
 	Logger *slog.Logger
+	// Breathe, unless nil, is called several times within a millisecond of work
+	// in the background, which it may hold up.
+	Breathe func()
 }
 
 // Backend is the open data folder of a server.
@@ -183,6 +186,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 		return err
 	}
 	clicks := sqlite.NewClicks(b.data.clicks)
+	clicks.Breathe = o.Breathe
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
 		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,

@@ -20,6 +20,7 @@ import (
 	"kurz/internal/backend"
 	"kurz/internal/config"
 	"kurz/internal/edge"
+	"kurz/internal/pace"
 	"kurz/internal/telemetry"
 )
 
@@ -85,7 +86,9 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 	defer paceCollector(variable(w, "GOGC"))()
 	logger := telemetry.NewLogger(w.Stderr, s.LogFormat, s.LogLevel)
-	b, err := backend.Open(ctx, &s.Settings, backend.Options{Now: w.Now, Rand: w.Rand, Logger: logger})
+	metrics := telemetry.NewMetrics(telemetry.BuildOf(debug.ReadBuildInfo()))
+	breathe := pace.New(metrics.Redirects).Breathe
+	b, err := backend.Open(ctx, &s.Settings, backend.Options{Now: w.Now, Rand: w.Rand, Logger: logger, Breathe: breathe})
 	if err != nil {
 		return err
 	}
@@ -106,8 +109,7 @@ func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 		return err
 	}
 	defer ended()
-	metrics := telemetry.NewMetrics(telemetry.BuildOf(debug.ReadBuildInfo()))
-	around := app.Surroundings{Now: w.Now, Rand: w.Rand, Logger: logger, NotifySocket: variable(w, "NOTIFY_SOCKET")}
+	around := app.Surroundings{Now: w.Now, Rand: w.Rand, Logger: logger, NotifySocket: variable(w, "NOTIFY_SOCKET"), Breathe: breathe}
 	a, err := app.New(&s.Settings, b.Parts, around, metrics, b.Certificates)
 	if err != nil {
 		return err

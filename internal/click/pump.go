@@ -44,6 +44,9 @@ type PumpSettings struct {
 	// Show, unless nil, is given every batch of events that the Sink has
 	// stored, each once, in order. It must neither block nor keep them.
 	Show func(events []Event)
+	// Breathe, unless nil, is called several times within a millisecond of work,
+	// which it may hold up.
+	Breathe func()
 }
 
 // PumpStats counts what a Pump did.
@@ -64,6 +67,9 @@ const (
 	lastPause  = 2 * time.Second
 )
 
+// breathRecords are so many that what they mean is found in some 100 µs.
+const breathRecords = 64
+
 // NewPump makes a Pump.
 func NewPump(s PumpSettings) *Pump {
 	if s.Interval <= 0 {
@@ -83,6 +89,9 @@ func NewPump(s PumpSettings) *Pump {
 	}
 	if s.Stored == nil {
 		s.Stored = func(int, time.Time) {}
+	}
+	if s.Breathe == nil {
+		s.Breathe = func() {}
 	}
 	if s.Show == nil {
 		s.Show = func([]Event) {}
@@ -177,7 +186,10 @@ func (p *Pump) move(ctx context.Context) (int, error) {
 // out.
 func (p *Pump) enrich(records []Record) []Event {
 	p.events = p.events[:0]
-	for _, r := range records {
+	for i, r := range records {
+		if i%breathRecords == 0 {
+			p.s.Breathe()
+		}
 		noted, err := ParseNoted(r.Data)
 		if err != nil {
 			p.count(func(s *PumpStats) { s.Skipped++ })

@@ -114,9 +114,9 @@ func TestPump(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, sink := newFakeLog(), newFakeSink()
 		note(t, log, 25) // before it runs
-		var stored int
+		var stored, breaths int
 		p, stop := running(t, click.PumpSettings{
-			Log: log, Sink: sink, BatchSize: 10,
+			Log: log, Sink: sink, BatchSize: 10, Breathe: func() { breaths++ },
 			Stored: func(n int, oldest time.Time) {
 				stored += n
 				if !oldest.Equal(at) {
@@ -125,8 +125,8 @@ func TestPump(t *testing.T) {
 			},
 		})
 		synctest.Wait()
-		if _, batches := sink.added(); !slices.Equal(sink.sequences(), upTo(25)) || batches != 3 {
-			t.Errorf("at the start: %v in %d batches", sink.sequences(), batches)
+		if _, batches := sink.added(); !slices.Equal(sink.sequences(), upTo(25)) || batches != 3 || breaths < batches {
+			t.Errorf("at the start: %v in %d batches, breathed %d times", sink.sequences(), batches, breaths)
 		}
 		for range 5 { // gathered
 			note(t, log, 1)

@@ -44,6 +44,7 @@ type Encoder struct {
 // Append appends to dst the chunk of some rows, at most ChunkRows, which are in
 // the order of Rows.Order.
 func (e *Encoder) Append(dst []byte, r *Rows, rows []int32) []byte {
+	r.Breathe()
 	n := len(rows)
 	dst = append(dst, chunkVersion)
 	dst = binary.AppendUvarint(dst, uint64(n))
@@ -63,7 +64,10 @@ func (e *Encoder) Append(dst []byte, r *Rows, rows []int32) []byte {
 	column()
 	b = d.append(b, n, func(i int) uint64 { return uint64(r.Classes[rows[i]]) })
 	column()
-	for _, texts := range r.Texts {
+	for i, texts := range r.Texts {
+		if i%4 == 0 {
+			r.Breathe()
+		}
 		b = d.append(b, n, func(i int) uint64 { return uint64(texts[rows[i]]) })
 		column()
 	}
@@ -277,6 +281,7 @@ func (c *Chunk) Class(i int) Class {
 
 // Append appends to r the clicks from a number up to, but without, another.
 func (c *Chunk) Append(r *Rows, from, to int) {
+	r.Breathe()
 	c.runs()
 	for run := range c.links {
 		for range min(to, c.starts[run+1]) - max(from, c.starts[run]) {

@@ -106,6 +106,18 @@ type Rows struct {
 	Classes  []Class
 	Visitors []uint64
 	Texts    [TextCount][]Text
+	breathe  func()
+}
+
+// NewRows gives no clicks. What takes long over them calls breathe, unless that is
+// nil, several times in a millisecond.
+func NewRows(breathe func()) *Rows { return &Rows{breathe: breathe} }
+
+// Breathe calls what NewRows was given.
+func (r *Rows) Breathe() {
+	if r.breathe != nil {
+		r.breathe()
+	}
 }
 
 // Len gives the number of clicks.
@@ -151,27 +163,31 @@ func (r *Rows) Grow(n int) {
 	r.Classes = slices.Grow(r.Classes, n)
 	r.Visitors = slices.Grow(r.Visitors, n)
 	for i := range r.Texts {
+		r.Breathe()
 		r.Texts[i] = slices.Grow(r.Texts[i], n)
 	}
 }
 
 // Order gives the numbers of all rows, sorted by link and ID, which is the
 // order of chunks.
-func (r *Rows) Order() []int32 { return order(r.Links, r.IDs, nil) }
+func (r *Rows) Order() []int32 { return order(r, r.Links, nil) }
 
 // ByOwner gives the numbers of some rows, sorted by owner and ID, which is the
 // order of sheets.
-func (r *Rows) ByOwner(some []int32) []int32 { return order(r.Owners, r.IDs, some) }
+func (r *Rows) ByOwner(some []int32) []int32 { return order(r, r.Owners, some) }
+
+// breathCompares take some 50 µs.
+const breathCompares = 1 << 12
 
 // order gives the numbers of some rows, nil for all, sorted by a column, then
 // by ID.
-func order[T ~int64](column []T, ids []click.ID, some []int32) []int32 {
+func order[T ~int64](r *Rows, column []T, some []int32) []int32 {
 	type key struct {
 		value T
 		id    click.ID
 		row   int32
 	}
-	n := len(ids)
+	n := r.Len()
 	if some != nil {
 		n = len(some)
 	}
@@ -181,9 +197,13 @@ func order[T ~int64](column []T, ids []click.ID, some []int32) []int32 {
 		if some != nil {
 			row = some[i]
 		}
-		keys[i] = key{column[row], ids[row], row}
+		keys[i] = key{column[row], r.IDs[row], row}
 	}
+	compared := 0
 	slices.SortFunc(keys, func(a, b key) int {
+		if compared++; compared%breathCompares == 0 {
+			r.Breathe()
+		}
 		if a.value != b.value {
 			return cmp.Compare(a.value, b.value)
 		}

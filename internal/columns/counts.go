@@ -196,7 +196,7 @@ func (s *Slots) Merge(o *Slots) {
 	}
 }
 
-// union merges sorted lists.
+// union merges sorted lists, of which neither has anything twice.
 func union(a, b []uint64) []uint64 {
 	if len(b) == 0 {
 		return a
@@ -204,9 +204,18 @@ func union(a, b []uint64) []uint64 {
 	if len(a) == 0 {
 		return slices.Clone(b)
 	}
-	both := append(slices.Clip(a), b...)
-	slices.Sort(both)
-	return slices.Compact(both)
+	both := make([]uint64, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		least := min(a[0], b[0])
+		both = append(both, least)
+		if a[0] == least {
+			a = a[1:]
+		}
+		if b[0] == least {
+			b = b[1:]
+		}
+	}
+	return append(append(both, a...), b...)
 }
 
 const rollupVersion = 1

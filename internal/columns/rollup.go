@@ -35,8 +35,9 @@ type Keeper interface {
 // Roller adds clicks to rollups. It is for one goroutine.
 type Roller struct {
 	Keeper
-	texts counter
-	rows  []int32
+	texts   counter
+	rows    []int32
+	breathe func() // that of the clicks; nil before any
 	// month is what the days so far add to a month.
 	month struct {
 		Subject
@@ -48,10 +49,10 @@ type Roller struct {
 // Add adds clicks, in the order of Rows.Order, to the rollups of everybody, of
 // every owner, and of those links that rolled says yes to.
 func (u *Roller) Add(r *Rows, byLink []int32, rolled func(link.ID) bool) error {
-	if err := u.AddSubject(r, order(r.IDs, r.IDs, nil), Subject{}); err != nil {
+	if err := u.AddSubject(r, order(r, r.IDs, nil), Subject{}); err != nil {
 		return err
 	}
-	err := runs(order(r.Owners, r.IDs, nil), func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
+	err := runs(r.ByOwner(nil), func(i int32) account.ID { return r.Owners[i] }, func(owner account.ID, rows []int32) error {
 		if owner == 0 {
 			return nil // nobody's
 		}
@@ -71,6 +72,7 @@ func (u *Roller) Add(r *Rows, byLink []int32, rolled func(link.ID) bool) error {
 // AddSubject adds the clicks of one subject, sorted by ID, to its slots, days
 // and months.
 func (u *Roller) AddSubject(r *Rows, rows []int32, s Subject) error {
+	u.breathe = r.Breathe
 	u.month.Subject = s
 	err := u.days(r, rows, func(day int64, slots *Slots) error {
 		if month := MonthOf(day); month != u.month.number {
@@ -79,6 +81,7 @@ func (u *Roller) AddSubject(r *Rows, rows []int32, s Subject) error {
 			}
 			u.month.number = month
 		}
+		u.pause()
 		u.month.AddSlots(slots)
 		all, err := u.merge(s, day, slots)
 		if err != nil {
@@ -95,6 +98,7 @@ func (u *Roller) AddSubject(r *Rows, rows []int32, s Subject) error {
 // AddSlots adds the clicks of links, in the order of Rows.Order, to their slots
 // alone.
 func (u *Roller) AddSlots(r *Rows, rows []int32) error {
+	u.breathe = r.Breathe
 	return runs(rows, func(i int32) link.ID { return r.Links[i] }, func(id link.ID, rows []int32) error {
 		return u.days(r, rows, func(day int64, slots *Slots) error {
 			_, err := u.merge(Subject{Link, int64(id)}, day, slots)
@@ -160,16 +164,25 @@ func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
 	if total.AddSlots(slots); total.Clicks() < BusyDay {
 		return nil
 	}
+	u.pause()
 	if err := u.PutRollup(s, Days, day, total.AppendDay(nil)); err != nil {
 		return err
 	}
+	u.pause()
 	if err := u.PutRollup(s, DayVisitors, day, total.AppendVisitors(nil)); err != nil {
 		return err
 	}
+	u.pause()
 	if sketches := total.AppendSketches(nil); len(sketches) > 0 {
 		return u.PutRollup(s, DaySketches, day, sketches)
 	}
 	return nil
+}
+
+func (u *Roller) pause() {
+	if u.breathe != nil {
+		u.breathe()
+	}
 }
 
 // merge adds slots to those that are kept, and gives all of them.
@@ -178,10 +191,13 @@ func (u *Roller) merge(s Subject, day int64, slots *Slots) (*Slots, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.pause()
 	all.Merge(slots)
+	u.pause()
 	if err := u.PutRollup(s, SlotCounts, day, all.AppendCounts(nil)); err != nil {
 		return nil, err
 	}
+	u.pause()
 	return all, u.PutRollup(s, SlotVisitors, day, all.AppendVisitors(nil))
 }
 
@@ -226,6 +242,7 @@ func (u *Roller) days(r *Rows, rows []int32, fn func(day int64, slots *Slots) er
 			slots.list = append(slots.list, slot{number: number})
 			s := &slots.list[len(slots.list)-1]
 			for g := range s.counts {
+				r.Breathe()
 				u.rows = u.rows[:0]
 				for _, i := range rows {
 					if r.Classes[i].people() == g {
@@ -244,6 +261,13 @@ func (u *Roller) days(r *Rows, rows []int32, fn func(day int64, slots *Slots) er
 	})
 }
 
+const (
+	// breathRows are so many that a column of them takes some 50 µs.
+	breathRows = 1 << 10
+	// sortedAtOnce are so many that sorting them takes some 200 µs.
+	sortedAtOnce = 1 << 12
+)
+
 // count counts rows into an empty group; texts is empty before and after.
 func (g *Group) count(r *Rows, rows []int32, texts *counter) {
 	if len(rows) == 0 {
@@ -254,6 +278,9 @@ func (g *Group) count(r *Rows, rows []int32, texts *counter) {
 		g.Last = max(g.Last, millis(r.IDs[i]))
 	}
 	for d, column := range columnOf {
+		if len(rows) >= breathRows {
+			r.Breathe()
+		}
 		for _, i := range rows {
 			texts.add(r.dimension(column, i), 1)
 		}
@@ -262,12 +289,24 @@ func (g *Group) count(r *Rows, rows []int32, texts *counter) {
 }
 
 func visitorsOf(r *Rows, rows []int32) []uint64 {
-	var list []uint64
-	for _, i := range rows {
-		if v := r.Visitors[i]; v != 0 {
-			list = append(list, v)
+	var lists [][]uint64
+	for some := range slices.Chunk(rows, sortedAtOnce) {
+		r.Breathe()
+		list := make([]uint64, 0, len(some))
+		for _, i := range some {
+			if v := r.Visitors[i]; v != 0 {
+				list = append(list, v)
+			}
 		}
+		slices.Sort(list)
+		lists = append(lists, slices.Compact(list))
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	for len(lists) > 1 {
+		r.Breathe()
+		lists = append(lists[2:], union(lists[0], lists[1]))
+	}
+	if len(lists) == 0 || len(lists[0]) == 0 {
+		return nil
+	}
+	return lists[0]
 }

@@ -48,6 +48,7 @@ func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int,
 	block := 0
 	for some := range slices.Chunk(rows, SheetRows) {
 		for column := range SheetColumns {
+			r.Breathe()
 			b := append(e.b[:0], sheetVersion)
 			b = e.sheetColumn(b, column, r, some)
 			e.b = append(b, make([]byte, padding)...)
@@ -74,17 +75,20 @@ func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []
 			v := r.dimension(column, i)
 			byValue[v] = append(byValue[v], i)
 		}
+		r.Breathe()
 		var frequent []Text
 		for v, some := range byValue {
 			if len(some)*shareOf <= len(rows) {
 				continue
 			}
 			frequent = append(frequent, v)
+			r.Breathe()
 			var total Total
 			total.addRows(r, some, room)
 			share(d, v, total.AppendDay(nil))
 		}
 		slices.Sort(frequent)
+		r.Breathe()
 		put(sheetWithout+d, 0, newWithout(r, byValue, frequent).append(nil))
 	}
 }

@@ -14,6 +14,10 @@ import (
 // Clicks is a click.Sink and click.Reports. A batch becomes a part of its own;
 // Tidy makes few large ones of many small ones, and counts in advance.
 type Clicks struct {
+	// Breathe, unless nil, is called several times in a millisecond by Add, Tidy
+	// and Drop, which take long. It is to be set before they are called.
+	Breathe func()
+
 	db    *DB
 	texts texts
 	sizes sizes
@@ -48,7 +52,7 @@ func (s *Clicks) Add(ctx context.Context, b click.Batch) error {
 		if err != nil {
 			return err
 		}
-		rows, err := in.rows(events)
+		rows, err := in.rows(events, s.Breathe)
 		if err != nil {
 			return err
 		}

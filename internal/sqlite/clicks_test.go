@@ -392,3 +392,37 @@ func TestUpkeep(t *testing.T) {
 		})
 	}
 }
+
+// TestClicksBreathe makes sure that what takes long over clicks lets others work
+// all along: while they are stored, and while they are rolled up.
+func TestClicksBreathe(t *testing.T) {
+	c := sqlite.NewClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")))
+	breaths, before, longest := 0, time.Now(), time.Duration(0)
+	c.Breathe = func() {
+		breaths++
+		longest, before = max(longest, time.Since(before)), time.Now()
+	}
+	told := func(what string, clicks int) {
+		t.Logf("%s: breathed %d times, with at most %v in between", what, breaths, longest)
+		if least := clicks / 200; breaths < least {
+			t.Errorf("%s of %d clicks: breathed %d times, want %d or more", what, clicks, breaths, least)
+		}
+		breaths, longest = 0, 0
+	}
+	traffic := newTraffic(100_000)
+	const batch, batches = 10_000, 7
+	for range batches {
+		if err := c.Add(t.Context(), traffic.batch(batch)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told("Add", batches*batch)
+	if err := c.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told("Tidy", batches*batch)
+	if n, err := c.Drop(t.Context(), traffic.at.Add(48*time.Hour)); err != nil || n != batches*batch {
+		t.Fatal(n, err)
+	}
+	told("Drop", batches*batch)
+}

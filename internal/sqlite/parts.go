@@ -133,10 +133,10 @@ func (r *chunks) each(p *part, fn func(c *columns.Chunk) error) error {
 	return nil
 }
 
-// rows reads all the clicks of some parts; that one is not there any more is
-// errPartGone.
-func (r *chunks) rows(c *sqlite.Conn, list []*part) (*columns.Rows, error) {
-	rows, clicks := &columns.Rows{}, int64(0)
+// rows reads all the clicks of some parts, as columns.NewRows makes them with
+// breathe; that one is not there any more is errPartGone.
+func (r *chunks) rows(c *sqlite.Conn, list []*part, breathe func()) (*columns.Rows, error) {
+	rows, clicks := columns.NewRows(breathe), int64(0)
 	for _, p := range list {
 		clicks += p.clicks
 		there, err := isThere(c, p)
@@ -174,6 +174,7 @@ type packed struct {
 	outline []byte
 	chunks  [][]byte
 	sheet   packedSheet
+	breathe func()
 }
 
 // form is what a part is made of.
@@ -188,7 +189,7 @@ const (
 // pack makes a part of rows, those in order.
 func pack(rows *columns.Rows, order []int32, f form) *packed {
 	rolled := f > fresh
-	p := &packed{part: part{rolled: rolled, clicks: int64(len(order))}}
+	p := &packed{part: part{rolled: rolled, clicks: int64(len(order))}, breathe: rows.Breathe}
 	for i, n := range order {
 		id := rows.IDs[n]
 		if i == 0 {
@@ -227,13 +228,14 @@ func (p *packed) store(c *sqlite.Conn) error {
 		return err
 	}
 	for place, data := range p.chunks {
+		p.breathe()
 		row.BindInt64(1, id*chunksPerPart+int64(place))
 		row.BindBytes(2, data)
 		if err := run(row); err != nil {
 			return err
 		}
 	}
-	return p.sheet.store(c, id)
+	return p.sheet.store(c, id, p.breathe)
 }
 
 // remove removes parts; that one is not there any more is an error.

@@ -118,7 +118,7 @@ func rebuild(ctx context.Context, c *sqlite.Conn, progress func(done, all int64)
 }
 
 func rebuildPart(c *sqlite.Conn, reader *chunks, roller *columns.Roller, p *part, horizon int64) error {
-	all, err := reader.rows(c, []*part{p})
+	all, err := reader.rows(c, []*part{p}, nil)
 	if err != nil {
 		return err
 	}

@@ -61,12 +61,13 @@ func packSheet(encoder *columns.Encoder, rows *columns.Rows, some []int32, share
 	return p
 }
 
-func (p *packedSheet) store(c *sqlite.Conn, part int64) error {
+func (p *packedSheet) store(c *sqlite.Conn, part int64, breathe func()) error {
 	row, err := c.Prepare(insertSheet)
 	if err != nil {
 		return err
 	}
 	for _, s := range p.columns {
+		breathe()
 		row.BindInt64(1, sheetID(part, s.column, s.block))
 		row.BindBytes(2, s.data)
 		if err := run(row); err != nil {
@@ -77,6 +78,7 @@ func (p *packedSheet) store(c *sqlite.Conn, part int64) error {
 		return err
 	}
 	for _, s := range p.shares {
+		breathe()
 		row.BindInt64(1, part)
 		row.BindInt64(2, int64(s.dimension))
 		row.BindInt64(3, int64(s.text))

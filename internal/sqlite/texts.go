@@ -30,6 +30,8 @@ const (
 	keepTexts = 1 << 16
 	// longText is the size, in bytes, from which a text is not remembered.
 	longText = 256
+	// breathEvents are so many that their texts are found in some 100 µs.
+	breathEvents = 64
 )
 
 // keep remembers what a transaction learnt, once that is durable: IDs that were
@@ -67,13 +69,17 @@ func (t *texts) begin(c *sqlite.Conn) (*interner, error) {
 	return &interner{conn: c, known: t, learnt: map[string]columns.Text{}, search: search, insert: insert}, err
 }
 
-// rows makes rows of events, whose texts it stores if need be.
-func (in *interner) rows(events []click.Event) (*columns.Rows, error) {
+// rows makes rows of events, as columns.NewRows does with breathe. Their texts it
+// stores if need be.
+func (in *interner) rows(events []click.Event, breathe func()) (*columns.Rows, error) {
 	in.known.mu.Lock()
 	defer in.known.mu.Unlock()
-	rows := &columns.Rows{}
+	rows := columns.NewRows(breathe)
 	rows.Grow(len(events))
 	for i := range events {
+		if i%breathEvents == 0 {
+			rows.Breathe()
+		}
 		var ids [columns.TextCount]columns.Text
 		for column, text := range columns.Texts(&events[i]) {
 			if *text == "" {

@@ -130,7 +130,7 @@ func (s *Clicks) rows(ctx context.Context, list []*part) (rows *columns.Rows, er
 		if err != nil {
 			return err
 		}
-		rows, err = reader.rows(c, list)
+		rows, err = reader.rows(c, list, s.Breathe)
 		return err
 	})
 	return rows, err
@@ -158,7 +158,7 @@ func (s *Clicks) roll(ctx context.Context, list []*part) error {
 		}
 		for id, t := range known {
 			if !t.rolled && t.clicks >= s.sizes.busy {
-				if err := rollLink(c, roller, id); err != nil {
+				if err := rollLink(c, roller, id, s.Breathe); err != nil {
 					return err
 				}
 			}
@@ -185,6 +185,7 @@ func addTotals(c *sqlite.Conn, rows *columns.Rows, order []int32) (map[link.ID]l
 	}
 	totals := map[link.ID]linkTotal{}
 	for i := 0; i < len(order); {
+		rows.Breathe()
 		id, humans, from := rows.Links[order[i]], int64(0), i
 		for ; i < len(order) && rows.Links[order[i]] == id; i++ {
 			if rows.Classes[order[i]].Kind() == click.Human {
@@ -211,13 +212,13 @@ func addTotals(c *sqlite.Conn, rows *columns.Rows, order []int32) (map[link.ID]l
 
 // rollLink makes the rollups of a link that has none: of its clicks in all
 // rolled parts, and of those that are gone.
-func rollLink(c *sqlite.Conn, roller *columns.Roller, id link.ID) error {
+func rollLink(c *sqlite.Conn, roller *columns.Roller, id link.ID, breathe func()) error {
 	q := click.Query{Subject: click.Subject{Link: id}, From: time.UnixMilli(0), To: time.UnixMilli(1<<42 - 1)}
 	r, err := newReader(c, &q)
 	if err != nil {
 		return err
 	}
-	rows := &columns.Rows{}
+	rows := columns.NewRows(breathe)
 	for _, p := range r.parts {
 		if !p.rolled {
 			continue

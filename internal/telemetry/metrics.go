@@ -101,6 +101,9 @@ func (m *Metrics) Request(route, method string, status int, took time.Duration) 
 	}
 }
 
+// Redirects tells how many requests for short links were answered.
+func (m *Metrics) Redirects() uint64 { return m.redirects.served() }
+
 // resultOf tells what became of a request for a short link.
 func resultOf(status int) string {
 	switch {

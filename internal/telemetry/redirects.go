@@ -58,6 +58,17 @@ func (r *redirects) request(get bool, status int, took time.Duration) {
 	s.sum.Add(int64(took))
 }
 
+// served tells how many were counted since the start.
+func (r *redirects) served() uint64 {
+	n := uint64(0)
+	for i := range r.stripes {
+		for j := range r.stripes[i].buckets {
+			n += r.stripes[i].buckets[j].Load()
+		}
+	}
+	return n
+}
+
 // flush brings the counts since the last time into the counters.
 func (r *redirects) flush() {
 	r.mu.Lock()
