@@ -21,6 +21,8 @@ import (
 type census struct {
 	seed  maphash.Seed
 	began time.Time
+	// first is for how many keys there is room before any were counted.
+	first int
 	// known has all keys; nil while there is no such filter.
 	known atomic.Pointer[filter]
 	// heard is since when the store may have keys of other processes that are
@@ -39,8 +41,6 @@ type census struct {
 }
 
 const (
-	// firstRoom is for how many keys there is room before any were counted.
-	firstRoom = 1 << 16
 	// walkPage keys are read at once, and then walkRest times as long as that
 	// took is left to others.
 	walkPage = 500
@@ -49,8 +49,8 @@ const (
 	maxDoubtful = 100_000
 )
 
-func newCensus(now time.Time) *census {
-	return &census{seed: maphash.MakeSeed(), began: now}
+func newCensus(now time.Time, first int) *census {
+	return &census{seed: maphash.MakeSeed(), began: now, first: first}
 }
 
 // excludes reports that the store has no link under the key, or had none less
@@ -117,7 +117,7 @@ func (c *census) room() int {
 	defer c.mu.Unlock()
 	switch f := c.known.Load(); {
 	case f == nil:
-		return firstRoom
+		return c.first
 	case f.added > f.room:
 		return 2 * f.added
 	}

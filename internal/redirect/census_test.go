@@ -222,7 +222,7 @@ func TestManyKeys(t *testing.T) {
 			}
 		}
 		more(70_000, nil)
-		r := watched(t, s, func(s *redirect.ResolverSettings) { s.Memory = noMemory{} })
+		r := watched(t, s, func(s *redirect.ResolverSettings) { s.Memory, s.FirstKeys = noMemory{}, 1<<16 })
 		all := func() {
 			t.Helper()
 			n := 0

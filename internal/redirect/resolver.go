@@ -39,6 +39,10 @@ type ResolverSettings struct {
 	// Loads bounds the look-ups beyond memory under way at once: 64. More are
 	// refused as UNAVAILABLE, so that a slow store holds up few requests.
 	Loads int
+	// FirstKeys is for how many keys there is room before the store's were counted,
+	// 1 << 20: more need a second walk through them. It takes 1.5 MB, where keys
+	// are put.
+	FirstKeys int
 	// PollInterval is how often Watch asks for changes: 250 ms.
 	PollInterval time.Duration
 }
@@ -91,13 +95,14 @@ func NewResolver(s ResolverSettings) *Resolver {
 	setDefault(&s.LoadTime, 2*time.Second)
 	setDefault(&s.PollInterval, 250*time.Millisecond)
 	setDefault(&s.Loads, 64)
+	setDefault(&s.FirstKeys, 1<<20)
 	if s.Now == nil {
 		s.Now = time.Now
 	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Resolver{s: s, census: newCensus(s.Now()), flights: map[link.Key]*flight{}}
+	return &Resolver{s: s, census: newCensus(s.Now(), s.FirstKeys), flights: map[link.Key]*flight{}}
 }
 
 func setDefault[T comparable](p *T, value T) {
