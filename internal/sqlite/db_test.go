@@ -98,6 +98,18 @@ func TestWriteKeepsOthersPartWhenOneFails(t *testing.T) {
 	}
 }
 
+func TestPanicInAReadIsItsError(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{})
+	for range 20 { // more than there are connections
+		if err := sqlite.Read(db, t.Context(), func(*zs.Conn) error { panic("oops") }); err == nil {
+			t.Error("no error")
+		}
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWriteOneKeepsOthersPartWhenOneFails(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{})
 	notes(t, db)

@@ -214,6 +214,26 @@ func BenchmarkLinksRoute(b *testing.B) {
 	}
 }
 
+// BenchmarkLinksWalk measures what reading all keys costs each.
+func BenchmarkLinksWalk(b *testing.B) {
+	const page = 500
+	s := sqlite.NewLinks(openBench(b))
+	fill(b, s, 20_000)
+	b.ReportAllocs()
+	read, after := 0, link.Key{}
+	for b.Loop() {
+		keys, err := s.Walk(b.Context(), after, page)
+		if err != nil {
+			b.Fatal(err)
+		}
+		read, after = read+len(keys), link.Key{}
+		if len(keys) == page {
+			after = keys[page-1]
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(read), "ns/key")
+}
+
 func fill(b *testing.B, s *sqlite.Links, links int) {
 	b.Helper()
 	const writers = 512

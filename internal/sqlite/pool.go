@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
@@ -18,8 +19,48 @@ type pool struct {
 	// those open and not in use.
 	slots chan struct{}
 	mu    sync.Mutex
-	idle  []*sqlite.Conn
+	idle  []*reading
 	done  bool
+}
+
+// reading is a connection, and the goroutine that alone uses it: SQLite needs a
+// deep stack, and to grow one anew costs a goroutine that makes one short read
+// as much as half of that read.
+type reading struct {
+	conn *sqlite.Conn
+	do   chan func(c *sqlite.Conn) error
+	did  chan error
+}
+
+func newReading(c *sqlite.Conn) *reading {
+	r := &reading{conn: c, do: make(chan func(c *sqlite.Conn) error), did: make(chan error)}
+	go func() {
+		for fn := range r.do {
+			r.did <- recovered(fn, c)
+		}
+	}()
+	return r
+}
+
+// recovered calls fn; a panic in it is its error.
+func recovered(fn func(c *sqlite.Conn) error, c *sqlite.Conn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a statement's user: %v", p)
+		}
+	}()
+	return fn(c)
+}
+
+func (r *reading) with(fn func(c *sqlite.Conn) error) error {
+	r.do <- fn
+	return <-r.did
+}
+
+// close ends the goroutine, and closes the connection.
+func (r *reading) close() error {
+	close(r.do)
+	return r.conn.Close()
 }
 
 func newPool(size int, open func() (*sqlite.Conn, error)) *pool {
@@ -55,41 +96,45 @@ func (p *pool) spare(fn func(c *sqlite.Conn) error) error {
 }
 
 func (p *pool) lend(fn func(c *sqlite.Conn) error) error {
-	c, err := p.take()
+	r, err := p.take()
 	if err != nil {
 		return unavailable(err)
 	}
-	defer p.give(c)
-	return faulty(fn(c))
+	defer p.give(r)
+	return faulty(r.with(fn))
 }
 
-func (p *pool) take() (*sqlite.Conn, error) {
+func (p *pool) take() (*reading, error) {
 	p.mu.Lock()
 	if p.done {
 		p.mu.Unlock()
 		return nil, errClosed
 	}
 	if n := len(p.idle); n > 0 {
-		c := p.idle[n-1]
+		r := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		return c, nil
+		return r, nil
 	}
 	p.mu.Unlock()
-	return p.open()
+	c, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	return newReading(c), nil
 }
 
 // give takes a connection back. One with a statement still running (its user
 // panicked or forgot) would pin an old snapshot, so it is not used again.
-func (p *pool) give(c *sqlite.Conn) {
+func (p *pool) give(r *reading) {
 	p.mu.Lock()
-	if !p.done && c.CheckReset() == "" && c.AutocommitEnabled() {
-		p.idle = append(p.idle, c)
+	if !p.done && r.conn.CheckReset() == "" && r.conn.AutocommitEnabled() {
+		p.idle = append(p.idle, r)
 		p.mu.Unlock()
 		return
 	}
 	p.mu.Unlock()
-	_ = c.Close() // nothing was written on it
+	_ = r.close() // nothing was written on it
 }
 
 // close waits for connections in use and closes all.
@@ -103,8 +148,8 @@ func (p *pool) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
-	for _, c := range p.idle {
-		errs = append(errs, c.Close())
+	for _, r := range p.idle {
+		errs = append(errs, r.close())
 	}
 	p.idle = nil
 	for range cap(p.slots) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"sync"
@@ -155,12 +154,12 @@ func (w *writer) apply(o *op, shared bool) error {
 		return nil
 	}
 	if !shared {
-		err := w.call(o)
+		err := recovered(o.fn, w.conn)
 		o.err = faulty(err)
 		return err
 	}
 	if o.single {
-		err := w.call(o)
+		err := recovered(o.fn, w.conn)
 		o.err = faulty(err)
 		if err == nil || !w.conn.AutocommitEnabled() {
 			return nil
@@ -170,7 +169,7 @@ func (w *writer) apply(o *op, shared bool) error {
 	if err := w.exec("SAVEPOINT op"); err != nil {
 		return err
 	}
-	if err := w.call(o); err != nil {
+	if err := recovered(o.fn, w.conn); err != nil {
 		o.err = faulty(err)
 		if w.conn.AutocommitEnabled() {
 			return err // SQLite rolled the whole transaction back
@@ -180,16 +179,6 @@ func (w *writer) apply(o *op, shared bool) error {
 		}
 	}
 	return w.exec("RELEASE op")
-}
-
-// call runs fn; a panic in it is its error.
-func (w *writer) call(o *op) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in a write: %v", p)
-		}
-	}()
-	return o.fn(w.conn)
 }
 
 func (w *writer) exec(statement string) error {
