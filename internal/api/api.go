@@ -12,6 +12,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,9 +55,10 @@ type Settings struct {
 // API answers the requests of its room. It is safe for concurrent use.
 type API struct {
 	Settings
-	routes  []route
-	docs    func() (page, error)
-	streams streams
+	routes   []route
+	segments [][]string // of their paths
+	docs     func() (page, error)
+	streams  streams
 }
 
 // New joins the room from its parts.
@@ -77,6 +79,9 @@ func New(s Settings) *API {
 	}
 	s.Streams.fill()
 	a := &API{Settings: s, routes: routes(), docs: sync.OnceValues(renderDocs)}
+	for _, r := range a.routes {
+		a.segments = append(a.segments, strings.Split(r.path, "/"))
+	}
 	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
 	return a
 }

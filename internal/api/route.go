@@ -72,12 +72,18 @@ func routes() []route {
 // were sent: nothing is cleaned, and an escaped slash is no slash.
 func (a *API) match(r *http.Request) (found *route, segment string, allowed []string) {
 	sent := strings.Split(r.URL.EscapedPath(), "/")
+	for i := range sent {
+		var err error
+		if sent[i], err = url.PathUnescape(sent[i]); err != nil {
+			return nil, "", nil
+		}
+	}
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	for i := range a.routes {
-		value, ok := matchPath(a.routes[i].path, sent)
+		value, ok := matchPath(a.segments[i], sent)
 		if !ok {
 			continue
 		}
@@ -89,16 +95,12 @@ func (a *API) match(r *http.Request) (found *route, segment string, allowed []st
 	return found, segment, allowed
 }
 
-func matchPath(pattern string, sent []string) (segment string, ok bool) {
-	n := 0
-	for want := range strings.SplitSeq(pattern, "/") {
-		if n == len(sent) {
-			return "", false
-		}
-		got, err := url.PathUnescape(sent[n])
-		switch n++; {
-		case err != nil:
-			return "", false
+func matchPath(segments, sent []string) (segment string, ok bool) {
+	if len(segments) != len(sent) {
+		return "", false
+	}
+	for i, want := range segments {
+		switch got := sent[i]; {
 		case strings.HasPrefix(want, "{"):
 			if segment = got; got == "" {
 				return "", false
@@ -107,5 +109,5 @@ func matchPath(pattern string, sent []string) (segment string, ok bool) {
 			return "", false
 		}
 	}
-	return segment, n == len(sent)
+	return segment, true
 }
