@@ -80,7 +80,11 @@ func (e *Edge) log(rec *record, method string, status int, took time.Duration) {
 	if rec.code == "" {
 		n--
 	}
-	e.s.Logger.LogAttrs(context.Background(), level, "request", attrs[:n]...)
+	// Where in the program that was is looked up by Logger.LogAttrs, and told
+	// nobody.
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	line.AddAttrs(attrs[:n]...)
+	_ = e.s.Logger.Handler().Handle(context.Background(), line) // a log that can't be written: as LogAttrs
 }
 
 // cause logs why a request failed, where the client isn't told. Addresses in
