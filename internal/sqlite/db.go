@@ -58,12 +58,14 @@ type DB struct {
 // it is mostly long, and costs by the page.
 const clicksPage = "8192"
 
-// The caches of connections; they take twice as much memory as is said here in
-// KiB. Writing links wants the upper levels of the indexes of ten million;
-// clicks are appended. A link that is read is in the cache of routes then, so
-// little more than the upper levels of one index pays.
+// The caches of connections, in KiB; they take twice as much memory as is said
+// here. It is their sum that counts: this SQLite lets all connections of a
+// process share it, so that readers keep pages in what a writer leaves.
+// Writing links wants the upper levels of the indexes of ten million, and what
+// one transaction changes; clicks are appended. A link that is read is in the
+// cache of routes then, so little more than the upper levels of one index pays.
 var (
-	writerCache = map[Schema]int{Main: 65536, ForClicks: 2048}
+	writerCache = map[Schema]int{Main: 8192, ForClicks: 2048}
 	readerCache = map[Schema]int{Main: 1024, ForClicks: 256}
 )
 
