@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"time"
-	"unsafe"
 
 	"kurz/internal/link"
 )
@@ -35,13 +34,13 @@ var _ link.Cache = (*Routes)(nil)
 const bytesEach = 512
 
 // NewRoutes makes a cache for at most about capacity links, and a sixteenth of
-// that many keys without one. It takes memory as it fills: some 65 bytes a
+// that many keys without one. It takes memory as it fills: some 60 bytes a
 // link, and the destination. Where links have so much to them that they take
 // more than 512 bytes each, fewer are kept, so that nobody fills the memory by
 // making long ones.
 func NewRoutes(capacity int) *Routes {
 	shards := 1
-	for shards < 256 && shards*256 < capacity || shards < 1024 && shards*4096 < capacity {
+	for shards < 128 && shards*256 < capacity || shards < 1024 && shards*16384 < capacity {
 		shards *= 2
 	}
 	c := &Routes{
@@ -50,8 +49,9 @@ func NewRoutes(capacity int) *Routes {
 		shards: make([]routeShard, shards),
 		shift:  64 - bits.TrailingZeros(uint(shards)),
 	}
+	g := newRegions(askHuge)
 	for i := range c.shards {
-		c.shards[i].init(c.seed, capacity/shards, bytesEach)
+		c.shards[i].init(c.seed, g, capacity/shards, bytesEach)
 	}
 	return c
 }
@@ -63,9 +63,9 @@ func (c *Routes) Get(_ context.Context, k link.Key) (r link.Route, ok bool, err 
 	if !c.shard(hash).index.Load().find(hash, k, &f) {
 		return r, false, nil
 	}
-	f.entry.used()
-	f.read(&r)
-	r.LoadedAt = timeOf(f.loaded, c.began)
+	f.used()
+	f.read(&r, len(k.Code)+len(k.Domain))
+	r.LoadedAt = timeOf(f.loaded(), c.began)
 	return r, true, nil
 }
 
@@ -134,7 +134,7 @@ func (c *Routes) Stats() (sum RoutesStats) {
 		x := s.index.Load()
 		sum.Links += s.links()
 		sum.Missing += s.count[absentQueue]
-		sum.Bytes += s.size + len(x.slots)*8 + len(x.entries)*int(unsafe.Sizeof(entry{})) + len(s.ghosts.buckets)*32
+		sum.Bytes += s.size + len(x.slots)*slotSize + len(x.entries)*entrySize + len(s.ghosts.buckets)*32
 		sum.Tombstones += len(s.tombs.last)
 		sum.Evicted += s.evicted
 		sum.Moved += s.moved

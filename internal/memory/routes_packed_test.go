@@ -202,7 +202,7 @@ func TestRoutesAreNotScanned(t *testing.T) {
 	if each := float64(scannable()-before) / float64(c.Stats().Links); each > 8 {
 		t.Errorf("%.1f bytes a link are scanned", each)
 	}
-	if s := c.Stats(); s.Bytes/s.Links > 200 {
+	if s := c.Stats(); s.Bytes/s.Links > 135 {
 		t.Errorf("%d bytes a link", s.Bytes/s.Links)
 	}
 }

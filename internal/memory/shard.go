@@ -6,14 +6,16 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"kurz/internal/link"
 )
 
 // routeShard is the part of Routes that has the keys of some hashes.
 type routeShard struct {
-	index atomic.Pointer[index] // read without the lock
-	seed  maphash.Seed
+	index   atomic.Pointer[index] // read without the lock
+	seed    maphash.Seed
+	regions *regions // where pages and index are
 
 	mu      sync.Mutex
 	filled  int             // slots of the table that are not empty
@@ -34,8 +36,8 @@ type routeShard struct {
 	_ [64]byte // keeps neighbours off the same cache line
 }
 
-func (s *routeShard) init(seed maphash.Seed, capacity, bytesEach int) {
-	s.seed = seed
+func (s *routeShard) init(seed maphash.Seed, g *regions, capacity, bytesEach int) {
+	s.seed, s.regions = seed, g
 	s.room = min(max(capacity, 2), maxEntries/17*16)
 	s.smallRoom = max(s.room/10, 1)
 	s.absentRoom = max(s.room/16, 8)
@@ -65,38 +67,36 @@ func (s *routeShard) put(hash uint64, k link.Key, r *link.Route, loaded uint32) 
 	}
 	number := s.makeRoom(size)
 	p := s.index.Load().pages[number].Load()
-	p.write(k, r, size)
-	if known && bytes.Equal(old.bytes(), p.bytes[p.used:p.used+size]) {
-		// By its number, since there may be another index than it was found in.
-		s.index.Load().entries[old.id].loaded.Store(loaded)
+	p.write(k, r, size, loaded)
+	written := record{p, p.used}
+	if known && bytes.Equal(old.rest(), written.rest()) {
+		old.setLoaded(loaded)
 		return
 	}
 	ref := s.take(number, size)
 	if known {
-		x := s.index.Load()
-		x.entries[old.id].loaded.Store(loaded)
-		x.move(hash, old.id, ref)
+		written.set(old.queue(), old.uses())
+		s.index.Load().move(hash, old.id, ref)
 		s.drop(&old)
 	} else {
-		s.insert(hash, ref, loaded, r.Version == 0)
+		s.insert(hash, written, ref)
 	}
 	s.bound()
 }
 
 // insert makes an entry of a key that is not there.
-func (s *routeShard) insert(hash uint64, ref uint32, loaded uint32, missing bool) {
+func (s *routeShard) insert(hash uint64, r record, ref uint32) {
 	id := s.newEntry()
 	x := s.index.Load()
-	e := &x.entries[id]
-	e.loaded.Store(loaded)
-	e.ref = ref
+	x.entries[id].ref = ref
 	queue := uint32(smallQueue)
 	switch {
-	case missing:
+	case r.missing():
 		queue = absentQueue
 	case s.ghosts.take(hash):
 		queue = mainQueue
 	}
+	r.set(queue, 0)
 	x.push(queue, id)
 	s.count[queue]++
 	if x.insert(hash, id) {
@@ -125,7 +125,9 @@ func (s *routeShard) evict() {
 		queue = smallQueue
 	}
 	id := x.entries[queue].next
-	uses := x.entries[id].uses()
+	var f found
+	x.read(id, &f)
+	uses := f.uses()
 	switch {
 	case queue == smallQueue && uses >= promoted:
 		uses = 0
@@ -141,7 +143,7 @@ func (s *routeShard) evict() {
 	}
 	x.unlink(id)
 	x.push(mainQueue, id)
-	x.entries[id].set(mainQueue, uses)
+	f.set(mainQueue, uses)
 	s.count[queue]--
 	s.count[mainQueue]++
 }
@@ -164,7 +166,7 @@ func (s *routeShard) remove(hash uint64, f *found) {
 	s.filled -= x.remove(hash, f.id)
 	e.ref = 0
 	x.unlink(f.id)
-	s.count[e.queue()]--
+	s.count[f.queue()]--
 	e.next, s.free = s.free, f.id
 	s.drop(f)
 }
@@ -174,7 +176,7 @@ func (s *routeShard) newEntry() uint32 {
 	x := s.index.Load()
 	if s.filled >= len(x.slots)/16*13 || s.free == 0 && int(s.fresh) == len(x.entries) {
 		n := s.entries()
-		s.rebuild(firstEntry+min(n+n/4+8, s.room+s.absentRoom+2), len(x.pages))
+		s.rebuild(firstEntry+min(n+n/8+8, s.room+s.absentRoom+2), len(x.pages))
 		x = s.index.Load()
 	}
 	if id := s.free; id != 0 {
@@ -191,13 +193,14 @@ func (s *routeShard) rebuild(entries, pages int) {
 	old := s.index.Load()
 	if old == nil {
 		old = &index{entries: make([]entry, firstEntry)}
+		s.note(old, 1)
 		for queue := range uint32(firstEntry) {
 			old.entries[queue].next, old.entries[queue].prev = queue, queue
 		}
 	}
 	entries = max(entries, len(old.entries))
 	x := &index{
-		slots:   make([]atomic.Uint64, 1<<bits.Len(uint(entries*8/5))),
+		slots:   make([]atomic.Uint64, entries*3/2),
 		entries: make([]entry, entries),
 		pages:   make([]atomic.Pointer[page], pages),
 	}
@@ -206,18 +209,22 @@ func (s *routeShard) rebuild(entries, pages int) {
 	}
 	s.filled = 0
 	var f found
-	for i := range old.entries {
-		from, to := &old.entries[i], &x.entries[i]
-		to.next, to.prev = from.next, from.prev
-		to.state.Store(from.state.Load())
-		to.loaded.Store(from.loaded.Load())
-		if to.ref = from.ref; to.ref != 0 {
+	for i := range copy(x.entries, old.entries) {
+		if x.entries[i].ref != 0 {
 			x.read(uint32(i), &f)
 			x.insert(f.key().Hash(s.seed), f.id)
 			s.filled++
 		}
 	}
 	s.index.Store(x)
+	s.note(x, 1)
+	s.note(old, -1)
+}
+
+// note tells where an index is, or with a negative sign, was.
+func (s *routeShard) note(x *index, sign int) {
+	s.regions.add(unsafe.Pointer(unsafe.SliceData(x.slots)), len(x.slots)*slotSize, sign)
+	s.regions.add(unsafe.Pointer(unsafe.SliceData(x.entries)), len(x.entries)*entrySize, sign)
 }
 
 // pageSize is that of the next page: pages grow with what there is, so that
@@ -255,6 +262,7 @@ func (s *routeShard) makeRoom(size int) int {
 	x.pages[number].Store(p)
 	s.page = number
 	s.size += len(p.bytes)
+	s.regions.add(unsafe.Pointer(unsafe.SliceData(p.bytes)), len(p.bytes), 1)
 	return number
 }
 
@@ -285,6 +293,7 @@ func (s *routeShard) release(number int) {
 	x := s.index.Load()
 	p := x.pages[number].Load()
 	s.size -= len(p.bytes)
+	s.regions.add(unsafe.Pointer(unsafe.SliceData(p.bytes)), len(p.bytes), -1)
 	s.written -= p.used
 	x.pages[number].Store(nil)
 }
@@ -311,7 +320,8 @@ func (s *routeShard) compact() {
 		if s.index.Load().find(hash, k, &f) && f.page == p && f.at == at {
 			number := s.makeRoom(size)
 			to := s.index.Load().pages[number].Load()
-			copy(to.bytes[to.used:], r.bytes())
+			moved := record{to, to.used}
+			moved.copy(r)
 			s.index.Load().move(hash, f.id, s.take(number, size))
 			p.live -= size
 			s.live -= size
