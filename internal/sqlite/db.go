@@ -65,8 +65,8 @@ const clicksPage = "8192"
 // one transaction changes; clicks are appended. A link that is read is in the
 // cache of routes then, so little more than the upper levels of one index pays.
 var (
-	writerCache = map[Schema]int{Main: 8192, ForClicks: 2048}
-	readerCache = map[Schema]int{Main: 1024, ForClicks: 256}
+	writerCache = map[Schema]int{Main: 4096, ForClicks: 2048}
+	readerCache = map[Schema]int{Main: 512, ForClicks: 256}
 )
 
 const longReaders = 3
