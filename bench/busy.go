@@ -75,22 +75,28 @@ func (l *lab) whileCheckpointing(ctx context.Context, s *program.Server, length 
 	if err != nil {
 		return a, "", err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	made, writing := make(chan int, 1), make(chan error, 1)
-	go func() {
-		n, err := createAt(ctx, s.Addr, createRate)
-		made <- n
-		writing <- err
-	}()
-	a, err = ask(ctx, s.Addr, l.links, length)
-	stop()
-	creates := <-made
-	if err := errors.Join(err, <-writing); err != nil {
+	a, creates, err := whileCreating(ctx, s.Addr, l.links, length)
+	if err != nil {
 		return a, "", err
 	}
 	after, err := logsBegun(s.Data)
 	return a, fmt.Sprintf("%s creates, whose log was folded into the file and begun anew %d times", thousands(float64(creates)), after-before), err
+}
+
+// whileCreating runs an open loop over hotSet of the links beside creates.
+func whileCreating(ctx context.Context, addr string, links int, length time.Duration) (a asked, creates int, err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	made, writing := make(chan int, 1), make(chan error, 1)
+	go func() {
+		n, err := createAt(ctx, addr, createRate)
+		made <- n
+		writing <- err
+	}()
+	a, err = ask(ctx, addr, links, length)
+	stop()
+	creates = <-made
+	return a, creates, errors.Join(err, <-writing)
 }
 
 // logsBegun says how often the log of the links' file was begun anew: the

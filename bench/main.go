@@ -67,6 +67,7 @@ var stages = []stage{
 	{"profile", profile},
 	{"peers", peers},
 	{"many", many},
+	{"collected", collected},
 	{"tls", overTLS},
 	{"reports", reports},
 	{"kills", kills},
