@@ -75,6 +75,19 @@ func (c calendar) bucket(t int64) int64 {
 	return c.firstDate(c.day(t))
 }
 
+// stretch gives the bucket that t is in, and a span around t with no other.
+func (c calendar) stretch(t int64) (bucket int64, same span) {
+	if c.interval == Hourly {
+		h := c.hour(t)
+		return h.start, h
+	}
+	offset, same := c.offset(t)
+	bucket = c.firstDate(div(t+offset, secondsPerDay))
+	same.start = max(same.start, bucket*secondsPerDay-offset)
+	same.end = min(same.end, c.next(bucket)*secondsPerDay-offset)
+	return bucket, same
+}
+
 // start gives the first instant of a bucket.
 func (c calendar) start(bucket int64) int64 {
 	if c.interval == Hourly {

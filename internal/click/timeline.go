@@ -39,8 +39,15 @@ func NewTimeline(q Query) *Timeline {
 	}
 }
 
-// Add counts n clicks at a time, in Unix seconds, and gives the bucket of the
-// series that it is in, by a number that is its own.
+// Bucket gives the bucket of the series that a time, in Unix seconds, is in, by
+// a number that is its own, and from when up to, but without, when around it
+// there is no other.
+func (t *Timeline) Bucket(at int64) (bucket, start, end int64) {
+	bucket, same := t.cal.stretch(at)
+	return bucket, same.start, same.end
+}
+
+// Add counts n clicks at a time, in Unix seconds, and gives its bucket.
 func (t *Timeline) Add(at, n int64) (bucket int64) {
 	h := t.hourOf(at)
 	h.clicks += n

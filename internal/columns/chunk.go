@@ -2,6 +2,7 @@ package columns
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"sort"
 
@@ -20,8 +21,8 @@ const placeBits = 11
 // A chunk is, one after the other: the version, the number of clicks, and the
 // columns, each with its length before it. The links, which are sorted, are
 // runs: how many, then of each the distance from the one before and the length.
-// IDs and visitors are packed numbers above their least: that, the width, the
-// numbers. All other columns have a dictionary: its length, sorted distances,
+// IDs and visitors are packed numbers above their least: that, how many zeros
+// they all end with, the width, the numbers without those. All other columns have a dictionary: its length, sorted distances,
 // the width of a place in it, places.
 const chunkVersion = 1
 
@@ -37,8 +38,9 @@ const (
 
 // Encoder makes chunks. The zero Encoder is ready; it is for one goroutine.
 type Encoder struct {
-	d dictionary
-	b []byte
+	d    dictionary
+	b    []byte
+	rare []byte
 }
 
 // Append appends to dst the chunk of some rows, at most ChunkRows, which are in
@@ -84,10 +86,18 @@ func appendAbove(dst []byte, n int, at func(i int) uint64) []byte {
 		}
 		most = max(most, v)
 	}
-	width := widthOf(most - least)
+	zeros := 0
+	if most > least {
+		differ := uint64(0)
+		for i := range n {
+			differ |= at(i) - least
+		}
+		zeros = bits.TrailingZeros64(differ)
+	}
+	width := widthOf((most - least) >> zeros)
 	dst = binary.AppendUvarint(dst, least)
-	dst = append(dst, byte(width))
-	return appendPacked(dst, width, n, func(i int) uint64 { return at(i) - least })
+	dst = append(dst, byte(zeros), byte(width))
+	return appendPacked(dst, width, n, func(i int) uint64 { return (at(i) - least) >> zeros })
 }
 
 // dictionary is scratch space for columns that have one.

@@ -5,22 +5,23 @@ import "encoding/binary"
 // above are numbers above their least.
 type above struct {
 	least uint64
+	zeros int // each is so many bits wider, which are 0
 	packed
 }
 
-func (a *above) at(i int) uint64 { return a.least + a.packed.at(i) }
+func (a *above) at(i int) uint64 { return a.least + a.packed.at(i)<<a.zeros }
 
 // within reports that no number is below first, nor as high as end; where it
 // does not, that may still be so.
 func (a *above) within(first, end uint64) bool {
-	most := a.least + (1<<a.width - 1)
-	return a.least >= first && most >= a.least && most < end
+	most := a.least + (1<<a.width-1)<<a.zeros
+	return a.least >= first && most >= a.least && most < end && a.width+a.zeros <= 64
 }
 
 // open reads what appendAbove wrote: r is at its beginning, raw ends with it and
 // padding. It reports whether that is whole; if not, all numbers are 0.
 func (a *above) open(raw []byte, r reader, rows int) bool {
-	a.least = r.uvarint()
+	a.least, a.zeros = r.uvarint(), r.number(63)
 	a.packed = openPacked(raw, &r, rows)
 	if r.err() != nil {
 		*a = above{}
@@ -39,12 +40,12 @@ func (a *above) numbers(dst []uint64, from, to int) []uint64 {
 		}
 	case 64:
 		for i := range dst {
-			dst[i] = a.least + binary.LittleEndian.Uint64(a.b[8*(from+i):])
+			dst[i] = a.least + binary.LittleEndian.Uint64(a.b[8*(from+i):])<<a.zeros
 		}
 	default:
-		bit, mask := from*a.width, uint64(1)<<a.width-1
+		bit, mask, zeros := from*a.width, uint64(1)<<a.width-1, a.zeros&63
 		for i := range dst {
-			dst[i] = a.least + binary.LittleEndian.Uint64(a.b[bit>>3:])>>(bit&7)&mask
+			dst[i] = a.least + binary.LittleEndian.Uint64(a.b[bit>>3:])>>(bit&7)&mask<<zeros
 			bit += a.width
 		}
 	}

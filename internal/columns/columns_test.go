@@ -209,7 +209,6 @@ func FuzzRollups(f *testing.F) {
 	total := columns.Total{Visitors: [2]columns.Visitors{many}}
 	f.Add(int(columns.Months), total.Append(nil))
 	f.Add(int(columns.Days), total.AppendDay(nil))
-	f.Add(int(columns.DayVisitors), total.AppendVisitors(nil))
 	f.Add(int(columns.DaySketches), total.AppendSketches(nil))
 	day := start.Unix() / 86400
 	f.Fuzz(func(_ *testing.T, grain int, data []byte) {

@@ -22,11 +22,13 @@ type Counter struct {
 	texts    [dimensions]counter
 	visitors Visitors // but for those that are in buckets alone
 	gathered bool
-	buckets  map[int64]*Visitors // by what Timeline.Add gives
+	buckets  map[int64]*Visitors // by what Timeline.Bucket gives
 	bySlot   [][]*Visitors       // the same by slot, a page at a time
+	stretch  struct{ key, start, end int64 }
 
 	scratch  Visitors
 	selected []int32
+	rest     []int32 // what is not selected
 	places   []uint16
 	counts   [2][SheetRows]uint32
 	sheet    sheetScratch
@@ -49,10 +51,11 @@ func (c *Counter) Fork() *Counter {
 	return o
 }
 
-// Join counts what another counted of chunks and sheets, which is then of no
-// use any more.
+// Join counts what another counted: of chunks and sheets, or of rollups before
+// what Split gave. The other one is then of no use any more.
 func (c *Counter) Join(o *Counter) {
 	c.bots += o.bots
+	c.visitors.Merge(&o.visitors)
 	for _, s := range o.slots.take() {
 		c.slots.add(s.text, s.n)
 	}
@@ -72,6 +75,9 @@ func (c *Counter) Join(o *Counter) {
 
 // gather counts visitors that are in buckets alone.
 func (c *Counter) gather() {
+	if c.gathered {
+		return
+	}
 	c.gathered = true
 	for _, v := range c.buckets {
 		c.visitors.Merge(v)
@@ -118,7 +124,13 @@ func (c *Counter) bucketOf(slot int64) *Visitors {
 }
 
 // key names the bucket that a slot is in.
-func (c *Counter) key(slot int64) int64 { return c.line.Add(slot*(SlotLength/1000), 0) }
+func (c *Counter) key(slot int64) int64 {
+	at := slot * (SlotLength / 1000)
+	if s := &c.stretch; at < s.start || at >= s.end {
+		s.key, s.start, s.end = c.line.Bucket(at)
+	}
+	return c.stretch.key
+}
 
 // AddChunk counts those clicks of a chunk, from one up to, but without,
 // another, that the query asks for and that have an ID from first up to, but
@@ -128,39 +140,53 @@ func (c *Counter) AddChunk(chunk *Chunk, from, to int, first, end click.ID) {
 	if len(c.selected) == 0 {
 		return
 	}
-	classes, ids, visitors := chunk.column(classColumn), chunk.id(), chunk.visitor()
+	c.unpack(chunk, from, to)
+	classes := chunk.column(classColumn)
 	selected, last := c.selected[:0], int64(0)
 	// Clicks of one link are in order of time: many have the slot before.
 	slot, clicks, bucket := int64(-1), int64(0), (*Visitors)(nil)
-	for _, row := range c.selected {
-		i := int(row)
-		group := Class(classes.values[classes.at(i)]).people()
+	for i, row := range c.selected {
+		group := Class(classes.values[classes.at(int(row))]).people()
 		c.bots += int64(group)
 		if !c.filter.groups[group] {
 			continue
 		}
 		selected = append(selected, row)
-		ms := millis(click.ID(ids.at(i)))
+		ms := millis(click.ID(c.sheet.ids[i]))
 		last = max(last, ms)
 		if ms < slot*SlotLength || ms >= (slot+1)*SlotLength {
 			c.addClicks(slot, clicks)
-			slot, clicks, bucket = SlotOf(ms), 0, nil
+			slot, clicks = SlotOf(ms), 0
+			bucket = c.bucket(slot)
 		}
 		clicks++
-		if visitor := visitors.at(i); visitor != 0 {
-			if bucket == nil {
-				bucket = c.bucket(slot)
-			}
-			bucket.Add(visitor)
-		}
+		bucket.Add(c.sheet.hashes[i])
 	}
 	c.addClicks(slot, clicks)
 	if c.selected = selected; len(selected) == 0 {
 		return
 	}
 	c.saw(last)
+	c.rest = others(c.rest[:0], c.selected, from, to)
 	for d, column := range columnOf {
 		c.countColumn(&c.texts[d], chunk.column(textColumns+column), column < 0, from, to, 1)
+	}
+}
+
+// unpack gives the IDs and visitors of the selected clicks.
+func (c *Counter) unpack(chunk *Chunk, from, to int) {
+	ids, visitors, sheet := chunk.id(), chunk.visitor(), &c.sheet
+	if len(c.selected) >= (to-from)/8 {
+		sheet.ids, sheet.hashes = ids.numbers(sheet.ids, from, to), visitors.numbers(sheet.hashes, from, to)
+		for i, row := range c.selected {
+			at := int(row) - from // which is never before i
+			sheet.ids[i], sheet.hashes[i] = sheet.ids[at], sheet.hashes[at]
+		}
+		return
+	}
+	sheet.ids, sheet.hashes = grown(sheet.ids, len(c.selected)), grown(sheet.hashes, len(c.selected))
+	for i, row := range c.selected {
+		sheet.ids[i], sheet.hashes[i] = ids.at(int(row)), visitors.at(int(row))
 	}
 }
 
@@ -170,8 +196,24 @@ func (c *Counter) addClicks(slot, n int64) {
 	}
 }
 
+// others appends the numbers from one up to, but without, another that are not
+// among some.
+func others(dst, some []int32, from, to int) []int32 {
+	next := int32(from)
+	for _, i := range some {
+		for ; next < i; next++ {
+			dst = append(dst, next)
+		}
+		next = i + 1
+	}
+	for ; next < int32(to); next++ {
+		dst = append(dst, next)
+	}
+	return dst
+}
+
 // countColumn counts the selected clicks, of those from one up to, but without,
-// another, by a column: each so many times.
+// another, by a column: each so many times. rest has the other ones.
 func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, to int, times int64) {
 	text := func(value uint64) Text {
 		if class {
@@ -188,9 +230,12 @@ func (c *Counter) countColumn(texts *counter, column *coded, class bool, from, t
 			texts.add(text(column.values[column.at(int(i))]), times)
 		}
 		return
-	case n == to-from:
-		c.places = column.places(c.places, from, to)
-		c.countPlaces(c.places)
+	case n >= (to-from)/4*3:
+		even, odd := &c.counts[0], &c.counts[1]
+		column.count(even, odd, from, to)
+		for _, i := range c.rest {
+			even[column.at(int(i))&(SheetRows-1)]-- // below 0, the two add up all the same
+		}
 	default:
 		c.places = column.places(c.places, from, to)
 		for i, row := range c.selected {
@@ -222,9 +267,7 @@ func (c *Counter) countPlaces(places []uint16) {
 // Report gives what was counted. textOf gives the texts with these numbers;
 // those that are missing are unknown.
 func (c *Counter) Report(textOf func([]Text) (map[Text]string, error)) (click.Report, error) {
-	if !c.gathered {
-		c.gather()
-	}
+	c.gather()
 	r := click.Report{
 		From: c.q.From, To: c.q.To, Zone: c.q.Zone, Interval: c.q.Interval,
 		UniqueVisitors: c.visitors.Count(), BotClicks: c.bots,

@@ -7,6 +7,7 @@ type counter struct {
 	pages   [][]int64      // by number, a page at a time
 	large   map[Text]int64 // those that no page is for
 	touched []Text         // those with a count
+	pageful int            // how many pages there are
 }
 
 // A page is for numbers that are alike but for so many bits. Numbers are given
@@ -27,6 +28,7 @@ func (c *counter) add(t Text, n int64) {
 	}
 	if c.pages[page] == nil {
 		c.pages[page] = make([]int64, 1<<pageBits)
+		c.pageful++
 	}
 	at := &c.pages[page][t&(1<<pageBits-1)]
 	if *at == 0 {
@@ -50,8 +52,12 @@ func (c *counter) take() []count {
 	if len(c.touched) == 0 {
 		return nil
 	}
-	slices.Sort(c.touched)
 	list := make([]count, 0, len(c.touched))
+	if len(c.large) == 0 && len(c.touched) >= c.pageful<<pageBits/16 {
+		c.touched = c.touched[:0]
+		return c.takePages(list)
+	}
+	slices.Sort(c.touched)
 	for _, t := range c.touched {
 		if page := t >> pageBits; page < mostPages {
 			at := &c.pages[page][t&(1<<pageBits-1)]
@@ -65,5 +71,18 @@ func (c *counter) take() []count {
 		}
 	}
 	c.touched = c.touched[:0]
+	return list
+}
+
+// takePages is take where most pages are well filled.
+func (c *counter) takePages(list []count) []count {
+	for page, counts := range c.pages {
+		for i, n := range counts {
+			if n != 0 {
+				list = append(list, count{Text(page<<pageBits | i), n})
+			}
+		}
+		clear(counts)
+	}
 	return list
 }

@@ -96,7 +96,7 @@ const (
 	mostText  = 1<<32 - 1
 )
 
-// each reads what Append wrote, without keeping it.
+// eachCount reads what Append wrote, without keeping it.
 func eachCount(r *reader, group func(g int, clicks, last int64), value func(g, d int, v count)) {
 	for g := range len(Counts{}) {
 		clicks := int64(r.number(mostCount))
@@ -111,9 +111,8 @@ func eachCount(r *reader, group func(g int, clicks, last int64), value func(g, d
 			}
 			text := 0
 			for range r.number(mostTexts) {
-				text += r.number(mostText)
-				n := r.number(mostCount)
-				if r.bad || text > mostText {
+				distance, n := r.pair()
+				if text += distance; r.bad || text > mostText {
 					r.fail()
 					return
 				}
@@ -121,6 +120,15 @@ func eachCount(r *reader, group func(g int, clicks, last int64), value func(g, d
 			}
 		}
 	}
+}
+
+// pair reads the distance of a text and its clicks, most of which take a byte.
+func (r *reader) pair() (distance, n int) {
+	if b := r.b; len(b) >= 2 && b[0]|b[1] < 0x80 {
+		r.b = b[2:]
+		return int(b[0]), int(b[1])
+	}
+	return r.number(mostText), r.number(mostCount)
 }
 
 func (c *Counts) parse(r *reader) {
@@ -233,22 +241,6 @@ func (s *Slots) AppendCounts(dst []byte) []byte {
 	return dst
 }
 
-// AppendVisitors appends what MergeVisitors reads: each slot's distance from
-// the one before, how many hashes of people and of others, and they.
-func (s *Slots) AppendVisitors(dst []byte) []byte {
-	dst = append(dst, rollupVersion)
-	before := int64(0)
-	for i := range s.list {
-		visitors := &s.list[i].visitors
-		dst = binary.AppendUvarint(dst, uint64(s.list[i].number-before))
-		dst = binary.AppendUvarint(dst, uint64(len(visitors[0])))
-		dst = binary.AppendUvarint(dst, uint64(len(visitors[1])))
-		dst = appendHashes(appendHashes(dst, visitors[0]), visitors[1])
-		before = s.list[i].number
-	}
-	return dst
-}
-
 // MergeCounts adds clicks that AppendCounts wrote.
 func (s *Slots) MergeCounts(b []byte) error {
 	return eachSlot(b, func(number int64, r *reader) {
@@ -260,44 +252,24 @@ func (s *Slots) MergeCounts(b []byte) error {
 	})
 }
 
-// MergeVisitors adds visitors that AppendVisitors wrote.
-func (s *Slots) MergeVisitors(b []byte) error {
-	return eachSlot(b, func(number int64, r *reader) {
-		eachVisitors(r, func(g int, hashes []byte) {
-			list := make([]uint64, 0, len(hashes)/8)
-			for ; len(hashes) > 0; hashes = hashes[8:] {
-				list = append(list, binary.LittleEndian.Uint64(hashes))
-			}
-			to := s.at(number)
-			to.visitors[g] = union(to.visitors[g], list)
-		})
-	})
-}
-
-// eachSlot reads what both AppendCounts and AppendVisitors write.
+// eachSlot reads what AppendCounts writes.
 func eachSlot(b []byte, each func(number int64, r *reader)) error {
 	r := reader{b: b}
 	if version := r.take(1); r.bad || version[0] != rollupVersion {
 		return ErrDamaged
 	}
+	return r.slots(each)
+}
+
+// slots reads slots up to the end.
+func (r *reader) slots(each func(number int64, r *reader)) error {
 	for number := 0; len(r.b) > 0; {
 		if number += r.number(mostSlot); number > mostSlot {
 			return ErrDamaged
 		}
-		each(int64(number), &r)
+		each(int64(number), r)
 	}
 	return r.err()
-}
-
-// eachVisitors reads the visitors of a slot, without keeping them.
-func eachVisitors(r *reader, each func(g int, hashes []byte)) {
-	var n [2]int
-	n[0], n[1] = r.number(1<<40), r.number(1<<40)
-	for g := range n {
-		if b := r.take(8 * n[g]); len(b) > 0 {
-			each(g, b)
-		}
-	}
 }
 
 // Total sums up the slots of a day or of a month.
@@ -355,16 +327,18 @@ func (t *Total) Append(dst []byte) []byte {
 	return t.appendSlots(t.AppendVisitors(t.appendCounts(dst)))
 }
 
-// AppendDay appends the same with three numbers for the visitors: people, all
-// others, and both together.
-func (t *Total) AppendDay(dst []byte) []byte {
-	dst = t.appendCounts(dst)
+// AppendDay appends the same without the visitors.
+func (t *Total) AppendDay(dst []byte) []byte { return t.appendSlots(t.appendCounts(dst)) }
+
+// AppendNumbers appends three numbers of visitors: people, all others, and both
+// together.
+func (t *Total) AppendNumbers(dst []byte) []byte {
 	var both Visitors
 	for g := range t.Visitors {
 		dst = binary.AppendUvarint(dst, uint64(t.Visitors[g].Count()))
 		both.Merge(&t.Visitors[g])
 	}
-	return t.appendSlots(binary.AppendUvarint(dst, uint64(both.Count())))
+	return binary.AppendUvarint(dst, uint64(both.Count()))
 }
 
 // AppendVisitors appends the visitors.

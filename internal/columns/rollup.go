@@ -169,7 +169,7 @@ func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
 		return err
 	}
 	u.pause()
-	if err := u.PutRollup(s, DayVisitors, day, total.AppendVisitors(nil)); err != nil {
+	if err := u.PutRollup(s, DayNumbers, day, total.AppendNumbers(nil)); err != nil {
 		return err
 	}
 	u.pause()

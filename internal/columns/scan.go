@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 
@@ -13,6 +14,7 @@ type sheetScratch struct {
 	places []uint16
 	asked  []uint8 // by place
 	slots  []uint64
+	ids    []uint64
 	hashes []uint64
 	later  []uint64
 }
@@ -24,6 +26,14 @@ func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 	scan.whole = s.First >= first && s.Last < end
 	scan.divide()
 	s.err = nil
+	if scan.whole || !c.filter.Plain() {
+		if err := scan.readTotal(); err != nil {
+			return err
+		}
+		if done, err := scan.rareValues(first, end); err != nil || done {
+			return err
+		}
+	}
 	if scan.whole && !c.filter.owner {
 		if left, err := scan.totals(); err != nil || !left {
 			return err
@@ -58,8 +68,10 @@ type scan struct {
 	// to be; excluded, that the Total of all clicks is counted already, and those
 	// that do not pass are to be taken away.
 	counted, excluded bool
-	estimated         bool  // so are the visitors
-	others            int64 // of the clicks that were looked at by choose, those that are no people's
+	estimated         bool // so are the visitors
+	all               int64
+	named             [][]count // for each filter what values it names, and their clicks
+	others            int64     // of the clicks that were looked at by choose, those that are no people's
 }
 
 // divide finds out in which buckets of the series the clicks are.
@@ -75,30 +87,67 @@ func (s *scan) divide() {
 	}
 }
 
-// totals counts by Totals where that is less work. It reports whether anything
-// may be left to count.
-func (s *scan) totals() (left bool, err error) {
+// readTotal reads the Total of the sheet.
+func (s *scan) readTotal() (err error) {
 	if s.total, err = s.Load(SheetTotal, 0, s.total); err != nil {
-		return false, err
+		return err
 	}
-	var all int64
-	asked := make([][]count, len(s.filter.texts)) // what each filter names
+	s.named = make([][]count, len(s.filter.texts))
 	r := &reader{b: s.total}
 	counts := openTotal(r)
-	eachCount(&counts, func(_ int, clicks, _ int64) { all += clicks }, func(_, d int, v count) {
+	eachCount(&counts, func(_ int, clicks, _ int64) { s.all += clicks }, func(_, d int, v count) {
 		for i := range s.filter.texts {
 			if t := &s.filter.texts[i]; t.dimension == d && t.has[t.key(v.text)] {
-				asked[i] = append(asked[i], v)
+				s.named[i] = append(s.named[i], v)
 			}
 		}
 	})
 	if counts.err() != nil {
-		return false, ErrDamaged
+		return ErrDamaged
 	}
+	for i, list := range s.named {
+		slices.SortFunc(list, func(a, b count) int { return cmp.Compare(a.text, b.text) })
+		sums := list[:0]
+		for _, v := range list {
+			if n := len(sums); n > 0 && sums[n-1].text == v.text { // of people and of others
+				sums[n-1].n += v.n
+			} else {
+				sums = append(sums, v)
+			}
+		}
+		s.named[i] = sums
+	}
+	return nil
+}
+
+// rareValues counts the clicks where a filter keeps nothing but rare values.
+func (s *scan) rareValues(first, end click.ID) (done bool, err error) {
+	for i := range s.filter.texts {
+		t := &s.filter.texts[i]
+		if t.not || t.column == classColumn {
+			continue
+		}
+		if slices.ContainsFunc(s.named[i], func(v count) bool { return !isRare(v.n, s.all) }) {
+			continue
+		}
+		for _, v := range s.named[i] {
+			err := s.rare(t.dimension, v.text, func(c *Chunk, from, to int) { s.AddChunk(c, from, to, first, end) })
+			if err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// totals counts by Totals where that is less work. It reports whether anything
+// may be left to count.
+func (s *scan) totals() (left bool, err error) {
 	gone := int64(0) // at most
 	for i := range s.filter.texts {
 		named := int64(0)
-		for _, v := range asked[i] {
+		for _, v := range s.named[i] {
 			named += v.n
 		}
 		switch not := s.filter.texts[i].not; {
@@ -107,15 +156,15 @@ func (s *scan) totals() (left bool, err error) {
 		case named == 0:
 			return false, nil
 		default:
-			gone += all - named
+			gone += s.all - named
 		}
 	}
-	if len(asked) == 1 {
-		if s.counted, err = s.shares(&s.filter.texts[0], asked[0]); err != nil || s.counted {
+	if len(s.named) == 1 {
+		if s.counted, err = s.shares(&s.filter.texts[0], s.named[0]); err != nil || s.counted {
 			return !s.estimated, err
 		}
 	}
-	if s.excluded = 2*gone < all; s.excluded {
+	if s.excluded = 2*gone < s.all; s.excluded {
 		err = s.addTotal(s.total, 1)
 	}
 	return true, err
@@ -124,15 +173,9 @@ func (s *scan) totals() (left bool, err error) {
 // shares counts what a filter keeps by the Totals of the values that it names,
 // if there is one of each.
 func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
-	texts := make([]Text, 0, len(named))
-	for _, v := range named {
-		texts = append(texts, v.text)
-	}
-	slices.Sort(texts)
-	texts = slices.Compact(texts) // which people and others may both have
 	var found [][]byte
-	for _, text := range texts {
-		if s.share, err = s.Share(t.dimension, text, s.share); err != nil || s.share == nil {
+	for _, v := range named {
+		if s.share, err = s.Share(t.dimension, v.text, s.share); err != nil || s.share == nil {
 			return false, err
 		}
 		found = append(found, slices.Clone(s.share))
@@ -149,27 +192,45 @@ func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
 			return false, err
 		}
 	}
-	if t.not && len(texts) == 1 {
-		err = s.estimate(t.dimension, texts[0])
+	if t.not && len(named) == 1 {
+		err = s.estimate(t.dimension, named[0].text)
 	}
 	return true, err
 }
 
-// estimate counts the visitors with any value but one, if they are certainly so
-// many that they are estimated.
+// estimate counts the visitors with any value but one, if each month of the
+// sheet is in a bucket with certainly so many that they are estimated.
 func (s *scan) estimate(dimension int, value Text) (err error) {
-	if !s.oneBucket || s.filter.groupsAsked() != 0 || millis(s.Last) > s.last.Load() {
+	first, months := monthsFrom(s.First, s.Last)
+	if months == 0 || s.filter.groupsAsked() != 0 || millis(s.Last) > s.last.Load() {
 		return nil
 	}
-	if s.without, err = s.Load(sheetWithout+dimension, 0, s.without); err != nil {
-		return err
+	slots := make([]int64, 0, mostMonths) // one of each month's bucket
+	for i := range int64(months) {
+		low := max(FirstDay(first+i)*slotsPerDay, SlotOf(millis(s.First)))
+		high := min(FirstDay(first+i+1)*slotsPerDay-1, SlotOf(millis(s.Last)))
+		if s.key(low) != s.key(high) {
+			return nil
+		}
+		slots = append(slots, low)
 	}
-	v := &s.scratch
-	*v = Visitors{registers: v.registers}
-	clear(v.registers)
-	if s.estimated = v.mergeWithout(s.without, value) && v.Count() > surelyMany; s.estimated {
-		s.bucket(SlotOf(millis(s.First))).Merge(v)
+	for i, slot := range slots {
+		if s.without, err = s.Load(sheetWithout+dimension, i, s.without); err != nil {
+			return err
+		}
+		v := &s.scratch
+		*v = Visitors{registers: v.registers}
+		clear(v.registers)
+		if !v.mergeWithout(s.without, value) {
+			return nil
+		}
+		bucket := s.bucket(slot)
+		if bucket.registers == nil && v.Count() <= surelyMany {
+			return nil // what was counted so far is among what is counted then
+		}
+		bucket.Merge(v)
 	}
+	s.estimated = true
 	return nil
 }
 
@@ -185,9 +246,6 @@ func (s *scan) addTotal(data []byte, times int64) error {
 			s.texts[d].add(v.text, times*v.n)
 		}
 	})
-	for range 3 {
-		r.number(mostCount)
-	}
 	eachSlotClicks(r, func(slot slotClicks) {
 		for g, n := range slot.clicks {
 			if s.filter.groups[g] {
@@ -267,6 +325,7 @@ func (s *scan) countSelected(from, to int, times int64) {
 	for _, i := range s.selected {
 		s.addClicks(s.slot(int(i)), times)
 	}
+	s.rest = others(s.rest[:0], s.selected, from, to)
 	for d, column := range columnOf {
 		s.countColumn(&s.texts[d], s.column(sheetClass+1+column), column < 0, from, to, times)
 	}

@@ -32,8 +32,13 @@ const (
 	SheetColumns = sheetTexts + Referrer
 	// SheetTotal is no column, but the Total of the whole sheet.
 	SheetTotal = SheetColumns
-	// sheetWithout is nor one: from there on stand the visitors by dimension.
+	// sheetWithout is nor one: from there on stand the visitors by dimension, a
+	// month a block.
 	sheetWithout = SheetTotal + 1
+	// From sheetRare on stand the clicks of rare values by dimension (see rare.go).
+	sheetRare = sheetWithout + dimensions
+	// SheetParts is how many numbers there are for columns and what is none.
+	SheetParts = sheetRare + dimensions
 )
 
 // Blocks gives how many blocks a sheet has.
@@ -69,6 +74,7 @@ const shareOf = 256
 // them. data is the callee's.
 func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []byte), put func(column, block int, data []byte)) {
 	room := &totaller{}
+	first, months := monthsOf(r, rows)
 	for d, column := range columnOf {
 		byValue := map[Text][]int32{}
 		for _, i := range rows {
@@ -78,7 +84,7 @@ func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []
 		r.Breathe()
 		var frequent []Text
 		for v, some := range byValue {
-			if len(some)*shareOf <= len(rows) {
+			if isRare(int64(len(some)), int64(len(rows))) {
 				continue
 			}
 			frequent = append(frequent, v)
@@ -88,9 +94,33 @@ func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []
 			share(d, v, total.AppendDay(nil))
 		}
 		slices.Sort(frequent)
-		r.Breathe()
-		put(sheetWithout+d, 0, newWithout(r, byValue, frequent).append(nil))
+		for i := range months {
+			r.Breathe()
+			put(sheetWithout+d, i, newWithout(r, byValue, frequent, first+int64(i)).append(nil))
+		}
 	}
+}
+
+// mostMonths is how many months a sheet has at most where visitors are estimated
+// in each.
+const mostMonths = 2
+
+// monthsOf gives the first month of a sheet and how many it has, 0 if they are
+// too many for visitors to be estimated in each.
+func monthsOf(r *Rows, rows []int32) (first int64, months int) {
+	low, high := r.IDs[rows[0]], r.IDs[rows[0]]
+	for _, i := range rows {
+		low, high = min(low, r.IDs[i]), max(high, r.IDs[i])
+	}
+	return monthsFrom(low, high)
+}
+
+func monthsFrom(low, high click.ID) (first int64, months int) {
+	first = MonthOf(DayOf(SlotOf(millis(low))))
+	if n := MonthOf(DayOf(SlotOf(millis(high)))) - first + 1; n <= mostMonths {
+		months = int(n)
+	}
+	return first, months
 }
 
 // dimension gives the text of a click in a column of columnOf.
@@ -173,6 +203,9 @@ type Sheet struct {
 	total   []byte
 	share   []byte
 	without []byte
+	outline []byte
+	packed  []byte
+	chunk   Chunk
 }
 
 // open begins a block.

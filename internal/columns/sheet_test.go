@@ -13,36 +13,40 @@ import (
 
 // FuzzSheet reads what stands where a column or a Total of a sheet should be.
 func FuzzSheet(f *testing.F) {
-	const clicks = 300
+	const clicks, rare = 300, 77
 	rows := &columns.Rows{}
 	for i := range clicks {
 		var texts [columns.TextCount]columns.Text
 		for c := range texts {
 			texts[c] = columns.Text(i % (c + 2))
 		}
+		if i == clicks/2 {
+			texts[columns.Country] = rare
+		}
 		at := start.Add(time.Duration(i) * 7 * time.Minute)
 		rows.Add(&click.Event{ID: click.NewID(at, uint64(i)), Link: link.ID(i), Owner: 5, Kind: click.Kind(1 + i%3), Trigger: click.ByQR, Visitor: uint64(i) << 50}, texts)
 	}
 	some := rows.ByOwner(rows.Order())
-	whole := map[int][]byte{}
-	var encoder columns.Encoder
-	encoder.AppendSheet(rows, some, func(column, _ int, data []byte) { whole[column] = bytes.Clone(data) })
-	for column, data := range whole {
-		f.Add(column, data)
-		f.Add(0, data)
+	type place struct{ column, block int }
+	whole := map[place][]byte{}
+	put := func(column, block int, data []byte) {
+		whole[place{column, block}] = bytes.Clone(data)
+		f.Add(column, block, data)
+		f.Add(0, 0, data)
 	}
-	columns.Shares(rows, some, func(_ int, _ columns.Text, data []byte) { f.Add(-1, data) }, func(column, _ int, data []byte) {
-		whole[column] = data
-		f.Add(column, data)
-	})
+	var encoder columns.Encoder
+	encoder.AppendSheet(rows, some, put)
+	encoder.Rare(rows, some, put)
+	columns.Shares(rows, some, func(_ int, _ columns.Text, data []byte) { f.Add(-1, 0, data) }, put)
 	queries := []click.Query{
 		{Filters: []click.Filter{{Dimension: click.ByTrigger, Values: []string{"qr"}, Not: true}, {Dimension: click.ByCountry, Values: []string{"unknown"}}}},
 		{Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{"unknown"}, Not: true}}},
+		{Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{"rare"}}}},
 		{Filters: []click.Filter{{Dimension: click.ByBrowser, Values: []string{"unknown"}}}, Subject: click.Subject{Owner: 5}},
 		{From: start.Add(time.Hour), To: start.Add(20 * time.Hour)},
 		{},
 	}
-	f.Fuzz(func(t *testing.T, column int, data []byte) {
+	f.Fuzz(func(t *testing.T, column, block int, data []byte) {
 		for _, q := range queries {
 			if q.From.IsZero() {
 				q.From, q.To = time.UnixMilli(0), start.AddDate(1, 0, 0)
@@ -50,11 +54,11 @@ func FuzzSheet(f *testing.F) {
 			q.Kinds, q.Interval = click.Humans, click.Monthly
 			sheet := columns.Sheet{
 				Clicks: clicks, First: rows.IDs[0], Last: rows.IDs[clicks-1],
-				Load: func(c, _ int, _ []byte) ([]byte, error) {
-					if c == column {
+				Load: func(c, b int, _ []byte) ([]byte, error) {
+					if c == column && b == block {
 						return data, nil
 					}
-					return whole[c], nil
+					return whole[place{c, b}], nil
 				},
 				Share: func(int, columns.Text, []byte) ([]byte, error) {
 					if column < 0 {
@@ -63,7 +67,7 @@ func FuzzSheet(f *testing.F) {
 					return nil, nil
 				},
 			}
-			counter := columns.NewCounter(q, nil)
+			counter := columns.NewCounter(q, columns.Names{"rare": rare})
 			first, end := columns.Span(&q)
 			if err := counter.AddSheet(&sheet, first, end); err != nil {
 				if !errors.Is(err, columns.ErrDamaged) {

@@ -14,8 +14,8 @@ const (
 	SlotVisitors              // Slots.AppendVisitors
 	Days                      // Total.AppendDay, of a day with at least BusyDay clicks
 	Months                    // Total.Append
-	DayVisitors               // Total.AppendVisitors, of the same days
-	DaySketches               // Total.AppendSketches, of those with more visitors than fewVisitors
+	DayNumbers                // Total.AppendNumbers, of the same days
+	DaySketches               // Total.AppendSketches, of those days with more visitors than fewVisitors
 )
 
 // BusyDay is from how many clicks on a day has a Total of its own.
@@ -52,40 +52,78 @@ const (
 )
 
 // AddRollups counts the slots from first up to, but without, end. Where totals
-// is false the subject has neither days nor months. It comes once, after all
-// chunks.
+// is false the subject has neither days nor months. It comes after all chunks,
+// and after what was joined that counted some.
 func (c *Counter) AddRollups(from Source, totals bool, first, end int64) error {
 	c.gather()
+	p, err := newPlan(c, from, first, end)
+	if err != nil || p == nil {
+		return err
+	}
+	if totals {
+		for _, step := range []func() error{p.months, p.days, p.numbers, p.sketches} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.slotCounts(); err != nil {
+		return err
+	}
+	return p.sets()
+}
+
+// Split divides the slots from first up to, but without, end in two: a Fork that
+// is joined may count what is before the slot that it gives. It comes when
+// AddRollups may, and tells the Fork of the buckets that have visitors.
+func (c *Counter) Split(o *Counter, from Source, first, end int64) (at int64, ok bool, err error) {
+	p, err := newPlan(c, from, first, end)
+	if err != nil || p == nil {
+		return 0, false, err
+	}
+	for key := range c.buckets {
+		o.buckets[key] = &Visitors{open: true}
+	}
+	low, high := max(first, p.day*slotsPerDay), min(end, (p.day+int64(len(p.needs)))*slotsPerDay)
+	at = FirstDay(MonthOf(DayOf((low+high)/2))) * slotsPerDay
+	if at-low < (high-low)/4 {
+		at = (low + high) / 2
+	}
+	for at > low && !c.divides(at) { // no bucket may be in both
+		at++
+	}
+	return at, at > low && at < high, nil
+}
+
+// divides reports whether a slot begins a bucket, and none of those near by is
+// both before and after it, which happens where clocks are set back over
+// midnight.
+func (c *Counter) divides(at int64) bool {
+	const near = 4 * 4
+	before, after := c.key(at-1), c.key(at)
+	for i := range int64(near) {
+		if c.key(at+i) == before || c.key(at-1-i) == after {
+			return false
+		}
+	}
+	return true
+}
+
+// newPlan gives nil where there is nothing to read.
+func newPlan(c *Counter, from Source, first, end int64) (*plan, error) {
 	low, high, ok, err := from.Days()
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
 	low, high = max(low, DayOf(first)), min(high, DayOf(end-1))
 	if first >= end || low > high {
-		return nil
+		return nil, nil
 	}
-	p := plan{c: c, from: from, first: first, end: end, day: low, needs: make([]need, high-low+1)}
+	p := &plan{c: c, from: from, first: first, end: end, day: low, needs: make([]need, high-low+1)}
 	for i := range p.needs {
 		p.needs[i] = needCounts | needVisitors | needBucket
 	}
-	if totals {
-		if err := p.months(); err != nil {
-			return err
-		}
-		if err := p.days(); err != nil {
-			return err
-		}
-		if err := p.sketches(); err != nil {
-			return err
-		}
-		if err := p.sets(); err != nil {
-			return err
-		}
-	}
-	if err := p.slots(SlotCounts, needCounts, p.slotCounts); err != nil {
-		return err
-	}
-	return p.slots(SlotVisitors, needVisitors|needBucket, p.slotVisitors)
+	return p, nil
 }
 
 // plan reads rollups, the coarsest first that a need allows.
@@ -135,50 +173,49 @@ func (p *plan) months() error {
 }
 
 func (p *plan) days() error {
-	return p.each(needCounts|needBucket, func(first, last int64) error {
+	return p.each(needCounts, func(first, last int64) error {
 		return p.from.Rollups(Days, first, last, func(day int64, data []byte) error {
 			if !p.whole(day, day) {
 				return nil
 			}
-			return p.oneDay(data, day)
+			p.needs[day-p.day] &^= needCounts
+			r := &reader{b: data}
+			counts := openTotal(r)
+			p.c.addCounts(&counts, true)
+			eachSlotClicks(r, p.c.addSlot)
+			if counts.bad {
+				return ErrDamaged
+			}
+			return r.err()
 		})
 	})
 }
 
-// oneDay counts what Total.AppendDay wrote.
-func (p *plan) oneDay(data []byte, day int64) error {
-	c, r, needs := p.c, &reader{b: data}, &p.needs[day-p.day]
-	counts := openTotal(r)
-	wanted := *needs&needCounts != 0
-	if wanted {
-		c.addCounts(&counts, true)
-	}
-	var visitors [3]int64
-	for i := range visitors {
-		visitors[i] = int64(r.number(mostCount))
-	}
-	if *needs&needBucket != 0 && p.oneBucket(day, day) && p.wholeBucket(day, day) {
-		// If nobody else comes into this bucket, its number is enough.
-		if v := c.bucket(day * slotsPerDay); v.empty() {
-			v.closed = visitors[c.filter.groupsAsked()]
-			*needs &^= needBucket
-		}
-	}
-	eachSlotClicks(r, func(s slotClicks) {
-		if wanted {
-			c.addSlot(s)
-		}
+// numbers counts visitors of days that are a bucket of their own.
+func (p *plan) numbers() error {
+	return p.each(needBucket, func(first, last int64) error {
+		return p.from.Rollups(DayNumbers, first, last, func(day int64, data []byte) error {
+			if !p.whole(day, day) || !p.oneBucket(day, day) || !p.wholeBucket(day, day) {
+				return nil
+			}
+			r := &reader{b: data}
+			var visitors [3]int64
+			for i := range visitors {
+				visitors[i] = int64(r.number(mostCount))
+			}
+			// If nobody else comes into this bucket, its number is enough.
+			if v := p.c.bucket(day * slotsPerDay); v.empty() {
+				v.closed = visitors[p.c.filter.groupsAsked()]
+				p.needs[day-p.day] &^= needBucket
+			}
+			return r.err()
+		})
 	})
-	*needs &^= needCounts
-	if counts.bad {
-		return ErrDamaged
-	}
-	return r.err()
 }
 
 // sketches counts visitors where there are certainly so many that they are
 // estimated: the sketches of days that together are in the report, or in one
-// bucket, say so. Of all others sets knows.
+// bucket, say so. All others are counted by sets.
 func (p *plan) sketches() error {
 	all := sketched{plan: p, need: needVisitors, into: &p.c.visitors}
 	bucket := sketched{plan: p, need: needBucket}
@@ -241,25 +278,6 @@ func (s *sketched) settle() {
 	s.days = s.days[:0]
 }
 
-func (p *plan) sets() error {
-	return p.each(needVisitors|needBucket, func(first, last int64) error {
-		return p.from.Rollups(DayVisitors, first, last, func(day int64, data []byte) error {
-			needs := &p.needs[day-p.day]
-			met := *needs & (needVisitors | needBucket)
-			if met == 0 || !p.whole(day, day) {
-				return nil
-			}
-			if !p.oneBucket(day, day) {
-				met &^= needBucket
-			}
-			*needs &^= met
-			r := &reader{b: data}
-			p.visitors(r, day, day, met)
-			return r.err()
-		})
-	})
-}
-
 // each calls fn with every run of days that have one of the needs.
 func (p *plan) each(needs need, fn func(first, last int64) error) error {
 	for i := 0; i < len(p.needs); i++ {
@@ -274,16 +292,6 @@ func (p *plan) each(needs need, fn func(first, last int64) error) error {
 		}
 	}
 	return nil
-}
-
-func (p *plan) slots(g Grain, needs need, each func(needs need, number int64, r *reader)) error {
-	return p.each(needs, func(first, last int64) error {
-		return p.from.Rollups(g, first, last, func(day int64, data []byte) error {
-			return eachSlot(data, func(number int64, r *reader) {
-				each(p.needs[day-p.day], number, r)
-			})
-		})
-	})
 }
 
 func (p *plan) has(slot int64) bool { return slot >= p.first && slot < p.end }
@@ -323,52 +331,38 @@ func (p *plan) asked(r *reader) (some [][]byte) {
 
 // wholeBucket reports whether no other days are in the bucket of these.
 func (p *plan) wholeBucket(day, last int64) bool {
-	key := p.c.key(day * slotsPerDay)
+	return p.within(p.c.key(day*slotsPerDay), day, last)
+}
+
+// within reports whether no other days are in a bucket.
+func (p *plan) within(key, day, last int64) bool {
 	before, after := day*slotsPerDay-1, (last+1)*slotsPerDay
 	return (!p.has(before) || p.c.key(before) != key) && (!p.has(after) || p.c.key(after) != key)
 }
 
 // total counts what Total.Append wrote, from one day to another.
 func (p *plan) total(data []byte, day, last int64, needs need) error {
-	if needs == 0 {
-		return nil
-	}
 	c, r := p.c, &reader{b: data}
 	counts := openTotal(r)
-	if needs&needCounts != 0 {
-		c.addCounts(&counts, true)
-	}
+	c.addCounts(&counts, true)
 	p.visitors(r, day, last, needs)
-	eachSlotClicks(r, func(s slotClicks) {
-		if needs&needCounts != 0 {
-			c.addSlot(s)
-		}
-	})
+	eachSlotClicks(r, c.addSlot)
 	if counts.bad {
 		return ErrDamaged
 	}
 	return r.err()
 }
 
-func (p *plan) slotCounts(_ need, number int64, r *reader) {
-	s := p.c.addCounts(r, p.has(number))
-	if s.number = number; p.has(number) {
-		p.c.addSlot(s)
-	}
-}
-
-func (p *plan) slotVisitors(needs need, number int64, r *reader) {
-	c := p.c
-	eachVisitors(r, func(g int, hashes []byte) {
-		if !c.filter.groups[g] || !p.has(number) {
-			return
-		}
-		if needs&needVisitors != 0 {
-			c.visitors.addHashes(&reader{b: hashes}, len(hashes)/8)
-		}
-		if needs&needBucket != 0 {
-			c.bucket(number).addHashes(&reader{b: hashes}, len(hashes)/8)
-		}
+func (p *plan) slotCounts() error {
+	return p.each(needCounts, func(first, last int64) error {
+		return p.from.Rollups(SlotCounts, first, last, func(_ int64, data []byte) error {
+			return eachSlot(data, func(number int64, r *reader) {
+				s := p.c.addCounts(r, p.has(number))
+				if s.number = number; p.has(number) {
+					p.c.addSlot(s)
+				}
+			})
+		})
 	})
 }
 

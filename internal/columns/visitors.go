@@ -20,6 +20,7 @@ type Visitors struct {
 	set       hashSet
 	registers []uint8 // once there are more than ExactVisitors
 	closed    int64   // the number, once nobody comes any more
+	open      bool    // others may have more of them
 }
 
 const (
@@ -82,6 +83,9 @@ func register(hash uint64) (i uint64, rank uint8) {
 // Merge counts the visitors of another.
 func (v *Visitors) Merge(o *Visitors) {
 	if o.registers == nil {
+		if v.registers == nil { // or they would crowd in a small set, since they come in its order
+			v.set.reserve(min(v.set.n+o.set.n, ExactVisitors))
+		}
 		for _, hash := range o.set.slots {
 			v.Add(hash)
 		}
@@ -121,7 +125,9 @@ const fewVisitors = registers / 2 / 8
 
 func (v *Visitors) many() bool { return v.registers != nil || v.set.n > fewVisitors }
 
-func (v *Visitors) empty() bool { return v.registers == nil && v.set.n == 0 && v.closed == 0 }
+func (v *Visitors) empty() bool {
+	return !v.open && v.registers == nil && v.set.n == 0 && v.closed == 0
+}
 
 // countOf gives the number of what takeVisitors gave, and uses v for it.
 func (v *Visitors) countOf(b []byte) int64 {

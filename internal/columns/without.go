@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// without are the visitors of a sheet by one dimension, in such a way that those
+// without are the visitors of a sheet and a month by one dimension, in such a way that those
 // who came with any other than one of its frequent values can be estimated: each
 // register has the greatest rank, the value that it came with, and the greatest
 // rank of another value. All values that are not frequent are one, the first.
@@ -29,9 +29,10 @@ const (
 	mostFrequent = 1<<valueBits - 1
 )
 
-// newWithout counts the visitors of people. byValue has the rows of all values,
-// of which some are frequent.
-func newWithout(r *Rows, byValue map[Text][]int32, frequent []Text) *without {
+// newWithout counts the visitors of people in a month. byValue has the rows of
+// all values, of which some are frequent.
+func newWithout(r *Rows, byValue map[Text][]int32, frequent []Text, month int64) *without {
+	first, end := FirstID(FirstDay(month)*slotsPerDay*SlotLength), FirstID(FirstDay(month+1)*slotsPerDay*SlotLength)
 	w := &without{values: frequent, registers: make([]withoutRegister, registers)}
 	for v, rows := range byValue {
 		value, found := slices.BinarySearch(frequent, v)
@@ -39,7 +40,7 @@ func newWithout(r *Rows, byValue map[Text][]int32, frequent []Text) *without {
 			value = 0
 		}
 		for _, row := range rows {
-			if hash := r.Visitors[row]; hash != 0 && r.Classes[row].people() == 0 {
+			if hash := r.Visitors[row]; hash != 0 && r.Classes[row].people() == 0 && r.IDs[row] >= first && r.IDs[row] < end {
 				i, rank := register(hash)
 				w.registers[i].add(uint8(value), rank)
 			}

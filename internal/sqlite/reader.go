@@ -132,36 +132,68 @@ const muchWork = 1 << 15
 
 // count counts all pieces. Where that is much work, a processor is there for it
 // and a connection is free, a helper takes some: from the other end, so that the
-// two have few buckets of the series in common.
-func (w *pieces) count(ctx context.Context, db *DB, r *reader, counter *columns.Counter) error {
+// two have few buckets of the series in common. Then, if it is not nil, it does
+// more; wait gives its error and whether it did.
+func (w *pieces) count(ctx context.Context, db *DB, r *reader, counter *columns.Counter, more func(c *sqlite.Conn) (done bool, err error)) (wait func() (done bool, err error), err error) {
 	work := int64(0)
 	for _, p := range w.list {
 		work += r.work(p)
 	}
-	help := func() error { return nil }
-	if len(w.list) > 1 && work >= muchWork && runtime.GOMAXPROCS(0) > 1 {
-		other, done := counter.Fork(), make(chan error, 1)
-		go func() {
-			done <- db.help(ctx, func(c *sqlite.Conn) error { return w.help(c, r.link, other) })
-		}()
-		help = func() error {
-			err := <-done
+	share := len(w.list) > 1 && work >= muchWork
+	h := &helper{counted: make(chan error, 1), ended: make(chan error, 1)}
+	if (share || more != nil) && runtime.GOMAXPROCS(0) > 1 {
+		other := counter.Fork()
+		go h.run(ctx, db, func(c *sqlite.Conn) error {
+			if !share {
+				return nil
+			}
+			return w.help(c, r.link, other)
+		}, more)
+		defer func() {
+			if failed := <-h.counted; err == nil {
+				err = failed
+			}
 			counter.Join(other)
-			return err
-		}
+			if err == nil {
+				w.list = w.left
+				err = w.each(w.front, r, counter)
+			}
+		}()
+	} else {
+		h.ended <- nil
 	}
-	err := w.each(w.front, r, counter)
+	err = w.each(w.front, r, counter)
 	for more := err != nil; more; {
 		_, more = w.front() // nothing is left for the helper
 	}
-	if failed := help(); err == nil {
-		err = failed
-	}
-	if err != nil {
+	return h.wait, err
+}
+
+// helper does a part of the work, within a snapshot of its own.
+type helper struct {
+	counted, ended chan error
+	done           bool
+}
+
+func (h *helper) run(ctx context.Context, db *DB, count func(c *sqlite.Conn) error, more func(c *sqlite.Conn) (bool, error)) {
+	told := false
+	err := db.help(ctx, func(c *sqlite.Conn) (err error) {
+		err = count(c)
+		h.counted <- err
+		if told = true; err == nil && more != nil {
+			h.done, err = more(c)
+		}
 		return err
+	})
+	if !told {
+		h.counted <- err
 	}
-	w.list = w.left
-	return w.each(w.front, r, counter)
+	h.ended <- err
+}
+
+func (h *helper) wait() (done bool, err error) {
+	err = <-h.ended
+	return h.done && err == nil, err
 }
 
 func (w *pieces) each(next func() (piece, bool), r *reader, counter *columns.Counter) error {

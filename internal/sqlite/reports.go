@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 )
 
 const (
-	selectRolled  = `SELECT rolled FROM totals WHERE link = ?`
-	selectHorizon = `SELECT value FROM facts WHERE name = 'horizon'`
+	selectRolled = `SELECT rolled FROM totals WHERE link = ?`
+	// Every change of what is rolled up makes a part.
+	selectPartsEver = `SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'parts'`
+	selectHorizon   = `SELECT value FROM facts WHERE name = 'horizon'`
 )
 
 // Report implements click.Reports.
@@ -74,16 +77,80 @@ func (s *Clicks) count(ctx context.Context, c *sqlite.Conn, q *click.Query, coun
 			work.add(p, span[0], span[1])
 		}
 	}
-	if err := work.count(ctx, s.db, r, counter); err != nil {
-		return since, err
+	of := subjectOf(q)
+	if rolled {
+		return since, s.countRolled(ctx, c, of, e, work, r, counter)
 	}
+	wait, err := work.count(ctx, s.db, r, counter, nil)
+	if _, failed := wait(); err == nil {
+		err = failed
+	}
+	if err == nil && plain && horizon > 0 { // what is gone of a link that has no rollups else
+		err = counter.AddRollups(&rollups{c: c, of: of}, false, e.first, e.end)
+	}
+	return since, err
+}
+
+// muchRolled is from how many slots on a helper is worth while.
+const muchRolled = 20 * 24 * 4
+
+// countRolled counts pieces, then the rest from rollups: the earlier half by a
+// helper, if there is one to whom the same is rolled up.
+func (s *Clicks) countRolled(ctx context.Context, c *sqlite.Conn, of columns.Subject, e edges, work *pieces, r *reader, counter *columns.Counter) error {
+	state, err := readState(c)
+	if err != nil {
+		return err
+	}
+	earlier, until := counter.Fork(), make(chan int64, 1)
+	help := func(other *sqlite.Conn) (done bool, err error) {
+		is, err := readState(other)
+		if end := <-until; err == nil && is == state && end > e.first {
+			return true, earlier.AddRollups(&rollups{c: other, of: of}, true, e.first, end)
+		}
+		return false, err
+	}
+	if e.end-e.first < muchRolled {
+		help = nil
+	}
+	wait, err := work.count(ctx, s.db, r, counter, help)
+	source, middle := &rollups{c: c, of: of}, e.first
+	if err == nil && help != nil {
+		var at int64
+		var ok bool
+		if at, ok, err = counter.Split(earlier, source, e.first, e.end); ok {
+			middle = at
+		}
+	}
+	until <- middle
+	if err == nil {
+		err = counter.AddRollups(source, true, middle, e.end)
+	}
+	done, failed := wait()
 	switch {
-	case rolled:
-		return since, counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, true, e.first, e.end)
-	case plain && horizon > 0: // what is gone of a link that has no rollups else
-		return since, counter.AddRollups(&rollups{c: c, of: subjectOf(q)}, false, e.first, e.end)
+	case err != nil || failed != nil:
+		return errors.Join(err, failed)
+	case done:
+		counter.Join(earlier)
+		return nil
 	}
-	return since, nil
+	return counter.AddRollups(source, true, e.first, middle)
+}
+
+// state tells what is rolled up: where it is the same, so are the rollups.
+type state struct {
+	parts   int64 // that there ever were
+	horizon int64
+}
+
+func readState(c *sqlite.Conn) (s state, err error) {
+	parts, err := c.Prepare(selectPartsEver)
+	if err != nil {
+		return s, err
+	}
+	if s.parts, err = sqlitex.ResultInt64(parts); err == nil {
+		s.horizon, err = readHorizon(c)
+	}
+	return s, err
 }
 
 func subjectOf(q *click.Query) columns.Subject {

@@ -13,6 +13,7 @@ const (
 	selectRollup  = `SELECT data FROM rollups WHERE kind = ? AND subject = ? AND grain = ? AND period = ?`
 	putRollup     = `INSERT INTO rollups (kind, subject, grain, period, data) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (kind, subject, grain, period) DO UPDATE SET data = ?5`
 	selectRollups = `SELECT period, data FROM rollups WHERE kind = ? AND subject = ? AND grain = ? AND period BETWEEN ? AND ? ORDER BY period`
+	selectPlaces  = `SELECT period, rowid FROM rollups WHERE kind = ? AND subject = ? AND grain = ? AND period BETWEEN ? AND ? ORDER BY period`
 	selectDays    = `SELECT min(period), max(period) FROM rollups WHERE kind = ? AND subject = ? AND grain = 0`
 )
 
@@ -37,8 +38,21 @@ func (r *rollups) Days() (first, last int64, ok bool, err error) {
 
 // Rollups implements columns.Source.
 func (r *rollups) Rollups(g columns.Grain, first, last int64, each func(period int64, data []byte) error) error {
+	args := []any{int(r.of.Kind), r.of.ID, int(g), first, last}
+	if r.of.Kind == columns.Everybody && (g == columns.SlotVisitors || g == columns.Months) {
+		// A statement would ask the system for room for each of these.
+		return sqlitex.Execute(r.c, selectPlaces, &sqlitex.ExecOptions{
+			Args: args,
+			ResultFunc: func(s *sqlite.Stmt) (err error) {
+				if r.data, err = readBlob(r.c, "rollups", s.ColumnInt64(1), r.data); err != nil {
+					return err
+				}
+				return each(s.ColumnInt64(0), r.data)
+			},
+		})
+	}
 	return sqlitex.Execute(r.c, selectRollups, &sqlitex.ExecOptions{
-		Args: []any{int(r.of.Kind), r.of.ID, int(g), first, last},
+		Args: args,
 		ResultFunc: func(s *sqlite.Stmt) error {
 			r.data = readBytes(s, 1, r.data)
 			return each(s.ColumnInt64(0), r.data)

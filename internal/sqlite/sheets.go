@@ -21,8 +21,9 @@ const (
 	selectShare  = `SELECT data FROM shares WHERE part = ? AND dimension = ? AND text = ?`
 	deleteShares = `DELETE FROM shares WHERE part = ?`
 	// What the numbers of columns and blocks have room for.
-	columnsPerPart  = 1 << 5
+	columnsPerPart  = 1 << 6
 	blocksPerColumn = 1 << 13
+	_               = uint(columnsPerPart - columns.SheetParts)
 )
 
 // sheetID gives the id of a row of sheets.
@@ -53,6 +54,7 @@ func packSheet(encoder *columns.Encoder, rows *columns.Rows, some []int32, share
 		p.columns = append(p.columns, packedColumn{column, block, bytes.Clone(data)})
 	}
 	encoder.AppendSheet(rows, some, put)
+	encoder.Rare(rows, some, put)
 	if shares {
 		columns.Shares(rows, some, func(dimension int, text columns.Text, data []byte) {
 			p.shares = append(p.shares, packedShare{dimension, text, data})
@@ -124,10 +126,15 @@ func (s *sheets) count(counter *columns.Counter, p *part, first, end click.ID) e
 	return err
 }
 
-// load reads without a statement, which would copy a long value once more.
 func (s *sheets) load(column, block int, buf []byte) ([]byte, error) {
+	return readBlob(s.conn, "sheets", sheetID(s.part.id, column, block), buf)
+}
+
+// readBlob reads data without a statement, which would copy a long value once
+// more.
+func readBlob(c *sqlite.Conn, table string, id int64, buf []byte) ([]byte, error) {
 	runtime.Gosched() // redirects come first
-	data, err := s.conn.OpenBlob("", "sheets", "data", sheetID(s.part.id, column, block), false)
+	data, err := c.OpenBlob("", table, "data", id, false)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ CREATE TABLE chunks (
 ) STRICT;
 
 -- The clicks of a rolled part a second time, by column, for reports of many
--- links. An id is the part's, the column's in 5 bits and the block's in 13.
+-- links. An id is the part's, the column's in 6 bits and the block's in 13.
 CREATE TABLE sheets (
     id   INTEGER NOT NULL PRIMARY KEY,
     data BLOB    NOT NULL
@@ -44,7 +44,7 @@ CREATE TABLE shares (
 CREATE TABLE rollups (
     kind    INTEGER NOT NULL, -- 0 everybody, 1 owner, 2 link
     subject INTEGER NOT NULL,
-    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months, 4 visitors of days, 5 their sketches
+    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months, 4 sketches of days
     period  INTEGER NOT NULL, -- day or month since 1970
     data    BLOB    NOT NULL,
     PRIMARY KEY (kind, subject, grain, period)
