@@ -17,6 +17,10 @@ import (
 // TestFilters asks for a few clicks, for most and for all: each report is what
 // a recount of the single clicks gives.
 func TestFilters(t *testing.T) {
+	draws := 80
+	if testing.Short() {
+		draws = 12
+	}
 	events := history(many(t, 40_000))
 	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), int64(len(events)/9), 1<<40)
 	drain(t, c, events)
@@ -25,7 +29,7 @@ func TestFilters(t *testing.T) {
 	from, to := events[0].Time, events[len(events)-1].Time.Add(time.Second)
 	subjects := []click.Subject{{}, {}, {}, {Owner: 3}, {Owner: account.ID(99)}, {Link: events[7].Link}, {Link: events[7].Link, Owner: account.ID(uint64(events[7].Link) % 7)}, {Link: link.ID(1), Owner: 2}}
 	zones := []string{"UTC", "Asia/Kolkata", "America/New_York"}
-	for range 80 {
+	for range draws {
 		at, err := time.LoadLocation(zones[r.IntN(len(zones))])
 		if err != nil {
 			t.Fatal(err)
