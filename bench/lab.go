@@ -135,7 +135,10 @@ func (l *lab) heat(ctx context.Context, s *program.Server, p picks) error {
 		return err
 	}
 	l.say("   %s links followed once in %.0f s", thousands(float64(len(p))), time.Since(began).Seconds())
-	return drained(ctx, s)
+	if err := drained(ctx, s); err != nil {
+		return err
+	}
+	return acquainted(ctx, s)
 }
 
 func (l *lab) stop() {
@@ -214,11 +217,26 @@ func metric(ctx context.Context, s *program.Server, name string) (float64, error
 
 // drained waits until every click is in the reports.
 func drained(ctx context.Context, s *program.Server) error {
+	return await(ctx, s, pendingClicks, func(pending float64) bool { return pending == 0 })
+}
+
+// acquainted waits until the server has read all codes that there are, which it
+// does in the background of its first seconds.
+func acquainted(ctx context.Context, s *program.Server) error {
+	return await(ctx, s, knownKeys, func(known float64) bool { return known > 0 })
+}
+
+// knownKeys is the metric of how many codes a server knows, 0 while it reads
+// them.
+const knownKeys = "kurz_known_keys"
+
+// await waits until a metric is as it should be.
+func await(ctx context.Context, s *program.Server, name string, done func(value float64) bool) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		pending, err := metric(ctx, s, pendingClicks)
-		if err != nil || pending == 0 {
+		value, err := metric(ctx, s, name)
+		if err != nil || done(value) {
 			return err
 		}
 		select {
