@@ -146,6 +146,7 @@ func TestRebuildSaysWhatItWaitsFor(t *testing.T) {
 	defer other.Close()
 	execute(t, other, "BEGIN IMMEDIATE")
 	rebuild := exec.CommandContext(t.Context(), binary, "clicks", "rebuild", "--check", "--data", s.Data)
+	rebuild.Env = withoutSettings(os.Environ())
 	var out bytes.Buffer
 	rebuild.Stdout = &out
 	told, err := rebuild.StderrPipe()
