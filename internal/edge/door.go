@@ -165,8 +165,12 @@ func (s *lanes) close(states ...int32) {
 func (l *lane) over(states ...int32) bool {
 	for _, state := range states {
 		if l.state.CompareAndSwap(state, laneOver) {
-			// Over TLS that writes, and may wait for a client that doesn't read.
-			go func() { _ = l.conn.Close() }()
+			if l.secure {
+				// That writes, and may wait for a client that doesn't read.
+				go func() { _ = l.conn.Close() }()
+			} else {
+				_ = l.conn.Close()
+			}
 			return true
 		}
 	}
