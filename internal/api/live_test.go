@@ -24,7 +24,7 @@ func keyOf(code, domain string) link.Key {
 
 // quick makes streams that look often and tire soon.
 func quick(a *api.Settings, _ *link.Settings) {
-	a.Streams = api.Streams{Heartbeat: 20 * time.Millisecond, Check: 10 * time.Millisecond, Stall: 200 * time.Millisecond}
+	a.Streams = api.Streams{Heartbeat: 20 * time.Millisecond, Check: 10 * time.Millisecond, Stall: 600 * time.Millisecond}
 }
 
 // listening is a world behind a real server.
@@ -42,7 +42,7 @@ func listen(t *testing.T, change ...func(*api.Settings, *link.Settings)) *listen
 
 // deadline is that of the server's requests and answers: far less than a stream
 // lasts.
-const deadline = 100 * time.Millisecond
+const deadline = 300 * time.Millisecond
 
 func serve(t *testing.T, w *world, h2 bool) *listening {
 	t.Helper()
@@ -181,7 +181,7 @@ func TestLive(t *testing.T) {
 			german := l.of(t, "autumn", "", click.Human)
 			german.Country = "DE"
 			// Longer than any deadline of the server.
-			timer := time.NewTimer(300 * time.Millisecond)
+			timer := time.NewTimer(3 * deadline)
 			defer timer.Stop()
 			<-timer.C
 			l.click(t, german, l.of(t, "autumn", "", click.Bot), l.of(t, "winter", "go.example", click.Human), l.of(t, "spring", "", click.Human), l.of(t, "spring", "", click.Preview))
