@@ -197,7 +197,7 @@ func FuzzRollups(f *testing.F) {
 	if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
 		f.Fatal(err)
 	}
-	for g := columns.SlotCounts; g <= columns.DaySketches; g++ {
+	for g := columns.SlotCounts; g <= columns.BothSketches; g++ {
 		for _, data := range kept {
 			f.Add(int(g), data)
 		}
@@ -209,7 +209,9 @@ func FuzzRollups(f *testing.F) {
 	total := columns.Total{Visitors: [2]columns.Visitors{many}}
 	f.Add(int(columns.Months), total.Append(nil))
 	f.Add(int(columns.Days), total.AppendDay(nil))
-	f.Add(int(columns.DaySketches), total.AppendSketches(nil))
+	for g := columns.PeopleSketches; g <= columns.BothSketches; g++ {
+		f.Add(int(g), total.AppendSketch(nil, g))
+	}
 	day := start.Unix() / 86400
 	f.Fuzz(func(_ *testing.T, grain int, data []byte) {
 		g := columns.Grain(grain)

@@ -349,20 +349,23 @@ func (t *Total) AppendVisitors(dst []byte) []byte {
 	return dst
 }
 
-// AppendSketches appends the visitors, estimated where they take less room so,
-// unless that is nowhere.
-func (t *Total) AppendSketches(dst []byte) []byte {
+// AppendSketch appends the visitors of a grain of sketches, estimated where they
+// take less room so, unless that is so neither of people nor of others.
+func (t *Total) AppendSketch(dst []byte, grain Grain) []byte {
 	if !t.Visitors[0].many() && !t.Visitors[1].many() {
 		return dst
 	}
-	for g := range t.Visitors {
-		v := t.Visitors[g]
-		if v.registers == nil && v.many() {
-			v.estimate()
-		}
-		dst = v.Append(dst)
+	var v Visitors
+	if grain == BothSketches {
+		v.Merge(&t.Visitors[0])
+		v.Merge(&t.Visitors[1])
+	} else {
+		v = t.Visitors[grain-PeopleSketches]
 	}
-	return dst
+	if v.registers == nil && v.many() {
+		v.estimate()
+	}
+	return v.Append(dst)
 }
 
 func (t *Total) appendCounts(dst []byte) []byte {

@@ -172,9 +172,15 @@ func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
 	if err := u.PutRollup(s, DayNumbers, day, total.AppendNumbers(nil)); err != nil {
 		return err
 	}
-	u.pause()
-	if sketches := total.AppendSketches(nil); len(sketches) > 0 {
-		return u.PutRollup(s, DaySketches, day, sketches)
+	for grain := PeopleSketches; grain <= BothSketches; grain++ {
+		u.pause()
+		sketch := total.AppendSketch(nil, grain)
+		if len(sketch) == 0 {
+			return nil
+		}
+		if err := u.PutRollup(s, grain, day, sketch); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -257,25 +257,35 @@ func (s *sets) begin(day, slot int64) {
 	s.last = day
 }
 
-// end adds those who are marked to the bucket's lists, and unmarks them.
+// end adds those who are marked to the bucket's lists, or to its registers if it
+// has any, and unmarks them.
 func (s *sets) end() {
+	v := s.c.bucket(s.slot)
 	for g, asked := range s.c.filter.groups {
-		if !asked {
-			continue
-		}
-		n := 0
-		for _, word := range s.marks[g] {
-			n += bits.OnesCount64(word)
-		}
-		list := make([]uint64, 0, n)
-		for i, word := range s.marks[g] {
-			s.marks[g][i] = 0
-			for ; word != 0; word &= word - 1 {
-				list = append(list, s.hash(g, i<<6|bits.TrailingZeros64(word)))
+		switch {
+		case !asked:
+		case v.registers != nil:
+			s.eachMarked(g, v.register)
+		default:
+			n := 0
+			for _, word := range s.marks[g] {
+				n += bits.OnesCount64(word)
+			}
+			list := make([]uint64, 0, n)
+			s.eachMarked(g, func(hash uint64) { list = append(list, hash) })
+			if len(list) > 0 {
+				s.lists = append(s.lists, list)
 			}
 		}
-		if len(list) > 0 {
-			s.lists = append(s.lists, list)
+	}
+}
+
+// eachMarked calls fn with those who are marked, and unmarks them.
+func (s *sets) eachMarked(g int, fn func(hash uint64)) {
+	for i, word := range s.marks[g] {
+		s.marks[g][i] = 0
+		for ; word != 0; word &= word - 1 {
+			fn(s.hash(g, i<<6|bits.TrailingZeros64(word)))
 		}
 	}
 }

@@ -10,12 +10,14 @@ type Grain int
 // The grains. A period is a day, counted from 1970-01-01 UTC, or for Months a
 // month, counted from January 1970.
 const (
-	SlotCounts   Grain = iota // Slots.AppendCounts
-	SlotVisitors              // Slots.AppendVisitors
-	Days                      // Total.AppendDay, of a day with at least BusyDay clicks
-	Months                    // Total.Append
-	DayNumbers                // Total.AppendNumbers, of the same days
-	DaySketches               // Total.AppendSketches, of those days with more visitors than fewVisitors
+	SlotCounts     Grain = iota // Slots.AppendCounts
+	SlotVisitors                // Slots.AppendVisitors
+	Days                        // Total.AppendDay, of a day with at least BusyDay clicks
+	Months                      // Total.Append
+	DayNumbers                  // Total.AppendNumbers, of the same days
+	PeopleSketches              // Total.AppendSketch, of those days with more visitors than fewVisitors: people
+	OtherSketches               // the same of all others
+	BothSketches                // the same of both
 )
 
 // BusyDay is from how many clicks on a day has a Total of its own.
@@ -219,25 +221,29 @@ func (p *plan) numbers() error {
 func (p *plan) sketches() error {
 	all := sketched{plan: p, need: needVisitors, into: &p.c.visitors}
 	bucket := sketched{plan: p, need: needBucket}
+	grain := PeopleSketches + Grain(p.c.filter.groupsAsked())
 	err := p.each(needVisitors|needBucket, func(first, last int64) error {
-		return p.from.Rollups(DaySketches, first, last, func(day int64, data []byte) error {
+		return p.from.Rollups(grain, first, last, func(day int64, data []byte) error {
 			if !p.whole(day, day) {
 				return nil
 			}
 			r := &reader{b: data}
-			some := p.asked(r)
+			sketch := takeVisitors(r)
+			if r.err() != nil {
+				return ErrDamaged
+			}
 			needs := p.needs[day-p.day]
 			if needs&needVisitors != 0 {
-				all.add(day, some)
+				all.add(day, sketch)
 			}
 			if needs&needBucket != 0 && p.oneBucket(day, day) {
 				if v := p.c.bucket(day * slotsPerDay); v != bucket.into {
 					bucket.settle()
 					bucket.into = v
 				}
-				bucket.add(day, some)
+				bucket.add(day, sketch)
 			}
-			return r.err()
+			return nil
 		})
 	})
 	all.settle()
@@ -254,11 +260,9 @@ type sketched struct {
 	visitors Visitors
 }
 
-func (s *sketched) add(day int64, some [][]byte) {
+func (s *sketched) add(day int64, sketch []byte) {
 	s.days = append(s.days, day)
-	for _, b := range some {
-		s.visitors.merge(&reader{b: b})
-	}
+	s.visitors.merge(&reader{b: sketch})
 }
 
 // settle counts the visitors if there are certainly more than ExactVisitors,
