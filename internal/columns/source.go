@@ -222,7 +222,11 @@ func (p *plan) sketches() error {
 	all := sketched{plan: p, need: needVisitors, into: &p.c.visitors}
 	bucket := sketched{plan: p, need: needBucket}
 	grain := PeopleSketches + Grain(p.c.filter.groupsAsked())
-	err := p.each(needVisitors|needBucket, func(first, last int64) error {
+	wanted := func(day int64) bool {
+		needs := p.needs[day-p.day]
+		return needs&needVisitors != 0 || needs&needBucket != 0 && p.oneBucket(day, day)
+	}
+	err := p.runs(wanted, func(first, last int64) error {
 		return p.from.Rollups(grain, first, last, func(day int64, data []byte) error {
 			if !p.whole(day, day) {
 				return nil
@@ -284,13 +288,19 @@ func (s *sketched) settle() {
 
 // each calls fn with every run of days that have one of the needs.
 func (p *plan) each(needs need, fn func(first, last int64) error) error {
-	for i := 0; i < len(p.needs); i++ {
-		from := i
-		for i < len(p.needs) && p.needs[i]&needs != 0 {
-			i++
+	return p.runs(func(day int64) bool { return p.needs[day-p.day]&needs != 0 }, fn)
+}
+
+// runs calls fn with every run of days that are wanted.
+func (p *plan) runs(wanted func(day int64) bool, fn func(first, last int64) error) error {
+	end := p.day + int64(len(p.needs))
+	for day := p.day; day < end; day++ {
+		from := day
+		for day < end && wanted(day) {
+			day++
 		}
-		if from < i {
-			if err := fn(p.day+int64(from), p.day+int64(i)-1); err != nil {
+		if from < day {
+			if err := fn(from, day-1); err != nil {
 				return err
 			}
 		}
