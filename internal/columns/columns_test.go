@@ -197,7 +197,7 @@ func FuzzRollups(f *testing.F) {
 	if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
 		f.Fatal(err)
 	}
-	for g := columns.SlotCounts; g <= columns.BothSketches; g++ {
+	for g := columns.SlotCounts; g <= columns.BothWeeks; g++ {
 		for _, data := range kept {
 			f.Add(int(g), data)
 		}
@@ -211,6 +211,7 @@ func FuzzRollups(f *testing.F) {
 	f.Add(int(columns.Days), total.AppendDay(nil))
 	for g := columns.PeopleSketches; g <= columns.BothSketches; g++ {
 		f.Add(int(g), total.AppendSketch(nil, g))
+		f.Add(int(columns.PeopleWeeks+g-columns.PeopleSketches), total.AppendSketch([]byte{3}, g))
 	}
 	day := start.Unix() / 86400
 	f.Fuzz(func(_ *testing.T, grain int, data []byte) {

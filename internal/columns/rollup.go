@@ -181,6 +181,9 @@ func (u *Roller) putDay(s Subject, day int64, slots *Slots) error {
 		if err := u.PutRollup(s, grain, day, sketch); err != nil {
 			return err
 		}
+		if err := u.putWeek(s, day, grain); err != nil {
+			return err
+		}
 	}
 	return nil
 }

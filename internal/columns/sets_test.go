@@ -15,10 +15,15 @@ import (
 // each bucket has as many as a Tally counts.
 func TestDividedDays(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	rows := &columns.Rows{}
+	parts := []*columns.Rows{{}, {}}
 	var events []click.Event
-	for day := range 5 {
-		for i := range 16_000 {
+	const days, quiet = 12, 3
+	for day := range days {
+		clicks := 10_000
+		if day/2 == quiet {
+			clicks = 1_000 // too few for a sketch
+		}
+		for i := range clicks {
 			at := start.AddDate(0, 0, day-2).Add(time.Duration(r.IntN(86_400_000)) * time.Millisecond)
 			e := click.Event{
 				ID: click.NewID(at, uint64(i)), Time: at, Link: 1, Kind: click.Human, Trigger: click.ByLink,
@@ -28,23 +33,25 @@ func TestDividedDays(t *testing.T) {
 				e.Kind = click.Bot
 			}
 			events = append(events, e)
-			rows.Add(&e, [columns.TextCount]columns.Text{})
+			parts[r.IntN(2)].Add(&e, [columns.TextCount]columns.Text{})
 		}
 	}
 	kept := shelf{}
 	roller := columns.Roller{Keeper: kept}
-	if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
-		t.Fatal(err)
+	for _, rows := range parts {
+		if err := roller.Add(rows, rows.Order(), func(link.ID) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for _, name := range []string{"Europe/Berlin", "Asia/Kathmandu"} {
+	for _, name := range []string{"Europe/Berlin", "Asia/Kathmandu", "America/New_York"} {
 		zone, err := time.LoadLocation(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, interval := range []click.Interval{click.Hourly, click.Daily, click.Weekly} {
+		for _, interval := range []click.Interval{click.Hourly, click.Daily, click.Weekly, click.Monthly} {
 			for _, kinds := range []click.KindSet{click.Humans, click.AllKind} {
 				from := start.Truncate(time.Hour).AddDate(0, 0, -2)
-				for _, to := range []time.Time{from.AddDate(0, 0, 5), from.Add(30 * time.Hour)} {
+				for _, to := range []time.Time{from.AddDate(0, 0, days), from.Add(30 * time.Hour)} {
 					q := click.Query{From: from, To: to, Kinds: kinds, Interval: interval, Zone: zone}
 					tally := click.NewTally(q)
 					for i := range events {

@@ -18,6 +18,9 @@ const (
 	PeopleSketches              // Total.AppendSketch, of those days with more visitors than fewVisitors: people
 	OtherSketches               // the same of all others
 	BothSketches                // the same of both
+	PeopleWeeks                 // those of a week's days together, but for Sunday and Monday; the period is the Tuesday
+	_
+	BothWeeks
 )
 
 // BusyDay is from how many clicks on a day has a Total of its own.
@@ -213,77 +216,6 @@ func (p *plan) numbers() error {
 			return r.err()
 		})
 	})
-}
-
-// sketches counts visitors where there are certainly so many that they are
-// estimated: the sketches of days that together are in the report, or in one
-// bucket, say so. All others are counted by sets.
-func (p *plan) sketches() error {
-	all := sketched{plan: p, need: needVisitors, into: &p.c.visitors}
-	bucket := sketched{plan: p, need: needBucket}
-	grain := PeopleSketches + Grain(p.c.filter.groupsAsked())
-	wanted := func(day int64) bool {
-		needs := p.needs[day-p.day]
-		return needs&needVisitors != 0 || needs&needBucket != 0 && p.oneBucket(day, day)
-	}
-	err := p.runs(wanted, func(first, last int64) error {
-		return p.from.Rollups(grain, first, last, func(day int64, data []byte) error {
-			if !p.whole(day, day) {
-				return nil
-			}
-			r := &reader{b: data}
-			sketch := takeVisitors(r)
-			if r.err() != nil {
-				return ErrDamaged
-			}
-			needs := p.needs[day-p.day]
-			if needs&needVisitors != 0 {
-				all.add(day, sketch)
-			}
-			if needs&needBucket != 0 && p.oneBucket(day, day) {
-				if v := p.c.bucket(day * slotsPerDay); v != bucket.into {
-					bucket.settle()
-					bucket.into = v
-				}
-				bucket.add(day, sketch)
-			}
-			return nil
-		})
-	})
-	all.settle()
-	bucket.settle()
-	return err
-}
-
-// sketched are the visitors of some days, by their sketches.
-type sketched struct {
-	*plan
-	need     need
-	into     *Visitors
-	days     []int64
-	visitors Visitors
-}
-
-func (s *sketched) add(day int64, sketch []byte) {
-	s.days = append(s.days, day)
-	s.visitors.merge(&reader{b: sketch})
-}
-
-// settle counts the visitors if there are certainly more than ExactVisitors,
-// and begins anew.
-func (s *sketched) settle() {
-	if s.visitors.registers == nil {
-		s.visitors, s.days = Visitors{}, s.days[:0]
-		return
-	}
-	if s.visitors.Count() > surelyMany {
-		s.into.Merge(&s.visitors)
-		for _, day := range s.days {
-			s.needs[day-s.day] &^= s.need
-		}
-	}
-	clear(s.visitors.registers)
-	s.days = s.days[:0]
 }
 
 // each calls fn with every run of days that have one of the needs.

@@ -44,7 +44,7 @@ CREATE TABLE shares (
 CREATE TABLE rollups (
     kind    INTEGER NOT NULL, -- 0 everybody, 1 owner, 2 link
     subject INTEGER NOT NULL,
-    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months, 4 numbers of days, 5 to 7 sketches of days
+    grain   INTEGER NOT NULL, -- 0 slot counts, 1 slot visitors, 2 days, 3 months, 4 numbers of days, 5 to 7 sketches of days, 8 and 10 of weeks
     period  INTEGER NOT NULL, -- day or month since 1970
     data    BLOB    NOT NULL,
     PRIMARY KEY (kind, subject, grain, period)
