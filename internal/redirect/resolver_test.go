@@ -103,6 +103,38 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
+// TestRefreshesAreNotHurried lets many links become old together: they are read
+// again one after the other, while people go on following all of them.
+func TestRefreshesAreNotHurried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t)
+		const links = 100
+		keys := make([]link.Key, links)
+		for i := range keys {
+			keys[i] = key(fmt.Sprintf("link%d", i))
+			s.set(keys[i], active(1, "https://a.example/"))
+		}
+		r := resolver(t, s, nil)
+		loads := func() (n int) {
+			for _, k := range keys {
+				resolves(t, r, k, "https://a.example/")
+			}
+			synctest.Wait()
+			return int(r.Stats().Loads) - links
+		}
+		if n := loads(); n != 0 {
+			t.Fatalf("%d links were read again at once", n)
+		}
+		time.Sleep(5 * time.Minute)
+		for i := range 2 * links {
+			if n := loads(); n != min(i+1, links) {
+				t.Fatalf("%d links were read again after %d ms", n, 2*i)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+}
+
 func TestServesWhatItKnowsWhileTheStoreIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
@@ -315,8 +347,8 @@ func TestHammer(t *testing.T) {
 	s := newStore(t)
 	r := resolver(t, s, func(s *redirect.ResolverSettings) {
 		s.Shared = newShared()
-		s.PositiveAge = time.Microsecond // refresh all the time
-		s.NegativeAge = time.Hour        // a negative put back would be seen
+		s.PositiveAge, s.RefreshInterval = time.Microsecond, 1 // refresh all the time
+		s.NegativeAge = time.Hour                              // a negative put back would be seen
 		s.Loads = 1000
 	})
 	const links, versions, readers = 4, 300, 4
