@@ -114,6 +114,13 @@ func BenchmarkReports(b *testing.B) {
 		{"everybody, all time, one campaign", all, 0, click.Monthly, "UTC", click.Humans, func() []click.Filter {
 			return filter(click.ByCampaign, false, fmt.Sprint("campaign", r.IntN(100)))
 		}},
+		{"everybody, all time, by day, one device", all, 0, click.Daily, "UTC", click.Humans, func() []click.Filter {
+			return filter(click.ByDevice, false, fmt.Sprint("device ", r.IntN(3)))
+		}},
+		{"everybody, all time, by day, Berlin, one country", all, 0, click.Daily, "Europe/Berlin", click.Humans, func() []click.Filter { return filter(click.ByCountry, false, country()) }},
+		{"everybody, 90 days, by day, one browser and two countries", all, 90, click.Daily, "UTC", click.Humans, func() []click.Filter {
+			return append(filter(click.ByBrowser, false, "Browser 0"), filter(click.ByCountry, false, country(), country())...)
+		}},
 		{"everybody, all time, all but one country", all, 0, click.Monthly, "UTC", click.Humans, func() []click.Filter { return filter(click.ByCountry, true, country()) }},
 	}
 	const times = 40
