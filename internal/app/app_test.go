@@ -34,6 +34,7 @@ func (plainEnricher) Enrich(click.Headers) click.Enrichment {
 }
 func (plainEnricher) Locate(netip.Addr) click.Place             { return click.Place{} }
 func (plainEnricher) Hash(netip.Addr, string, time.Time) uint64 { return 1 }
+func (plainEnricher) Epoch(time.Time) uint64                    { return 1 }
 
 // brokenSink can store nothing while broken is closed.
 type brokenSink struct {

@@ -44,7 +44,7 @@ func (r *Recorder) Record(v *Visit) error {
 		kind = r.kindOf(v)
 	} else {
 		place = r.s.Locator.Locate(v.Client)
-		visitor = r.s.Hasher.Hash(v.Client, v.UserAgent, v.Time)
+		visitor = v.Known.hash(r.s.Hasher, v)
 	}
 	buf := r.buffers.Get().(*[recordRoom]byte)
 	_, err := r.s.Log.Append(AppendVisit(buf[:0], v, place, visitor, kind))

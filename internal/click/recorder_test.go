@@ -109,6 +109,8 @@ func (fakeHasher) Hash(_ netip.Addr, userAgent string, at time.Time) uint64 {
 	return uint64(len(userAgent)) + uint64(at.Unix())
 }
 
+func (fakeHasher) Epoch(at time.Time) uint64 { return uint64(at.Unix()) }
+
 // fakeEnricher takes agents called "bot" for bots.
 type fakeEnricher struct{}
 

@@ -17,7 +17,9 @@ type Visit struct {
 	Owner account.ID
 	Head  bool // a HEAD request
 	// Client is the visitor's address. It is never written anywhere.
-	Client         netip.Addr
+	Client netip.Addr
+	// Known remembers the visitor of the connection; nil: nobody does.
+	Known          *Known
 	UserAgent      string
 	Referer        string
 	AcceptLanguage string
@@ -50,6 +52,9 @@ type Locator interface {
 // 0. It neither blocks nor allocates, and is safe for concurrent use.
 type Hasher interface {
 	Hash(addr netip.Addr, userAgent string, at time.Time) uint64
+	// Epoch gives a number that is another as soon as Hash may give the same
+	// visitor another hash.
+	Epoch(at time.Time) uint64
 }
 
 // Enricher tells from a request's headers who or what made it. It is called by

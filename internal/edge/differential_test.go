@@ -126,7 +126,9 @@ type visits struct {
 func (v *visits) Record(c *click.Visit) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	fmt.Fprintf(&v.text, "%+v\n", *c)
+	told := *c
+	told.Known = nil // lanes alone remember
+	fmt.Fprintf(&v.text, "%+v\n", told)
 	return nil
 }
 

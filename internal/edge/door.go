@@ -82,8 +82,8 @@ type lanes struct {
 
 // open makes the lane of a connection.
 func (s *lanes) open(e *Edge, c net.Conn, secure bool) *lane {
-	l := &lane{conn: c, edge: e, secure: secure, workspace: s.spaces.Get().(*workspace)}
-	l.peer, l.known = parseAddress(c.RemoteAddr().String())
+	l := &lane{conn: c, bytes: direct(c), edge: e, secure: secure, workspace: s.spaces.Get().(*workspace)}
+	l.peer, l.named = parseAddress(c.RemoteAddr().String())
 	l.since.Store(e.s.Now().UnixNano())
 	s.mu.Lock()
 	defer s.mu.Unlock()

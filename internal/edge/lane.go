@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"kurz/internal/click"
 	"kurz/internal/fault"
 	"kurz/internal/redirect"
 )
@@ -30,10 +31,11 @@ import (
 // which spares a system timer for each request.
 type lane struct {
 	conn   net.Conn
+	bytes  io.ReadWriter // of conn
 	edge   *Edge
 	secure bool // over TLS
 	peer   netip.Addr
-	known  bool // that there is a peer
+	named  bool // that there is a peer
 	state  atomic.Int32
 	since  atomic.Int64 // when the connection began or the last answer was sent, in Unix nanoseconds
 	used   bool         // an answer was sent
@@ -67,6 +69,8 @@ type workspace struct {
 	rec  record
 	req  redirect.Request
 	resp redirect.Response
+	// known is who asked on the connection before.
+	known click.Known
 }
 
 // serve answers until the connection ends or is handed over.
@@ -81,7 +85,7 @@ func (l *lane) serve() {
 	}
 	// Nothing of this client is left to the next.
 	clear(l.in[:])
-	l.n, l.head = 0, head{}
+	l.n, l.head, l.known = 0, head{}, click.Known{}
 	l.edge.lanes.spaces.Put(l.workspace)
 }
 
@@ -137,7 +141,7 @@ func (l *lane) read() bool {
 			l.readUntil(now.Add(t.Header), 0)
 		}
 	}
-	n, err := l.conn.Read(l.in[l.n:])
+	n, err := l.bytes.Read(l.in[l.n:])
 	switch {
 	case n > 0 && (l.state.Load() == laneBusy || l.wake()):
 		l.n += n
@@ -169,7 +173,7 @@ func (l *lane) answer() bool {
 	l.rec = record{route: RouteRedirect, edge: e, buf: l.rec.buf}
 	l.rec.client = l.peer
 	if h.forwarded != nil {
-		l.rec.client = e.proxies.behind(l.peer, l.known, []string{view(h.forwarded)})
+		l.rec.client = e.proxies.behind(l.peer, l.named, []string{view(h.forwarded)})
 	}
 	if l.rec.id = view(h.requestID); !wellFormedID(l.rec.id) {
 		drawID(e.s.Rand, &l.rec.buf)
@@ -203,7 +207,7 @@ func (l *lane) fill(now time.Time) {
 		Head: h.isHead, Host: view(h.host), Path: view(h.target[1:]), Query: view(h.query),
 		UserAgent: view(h.agent), Referer: view(h.referer), AcceptLanguage: view(h.language),
 		NoTrack: string(h.dnt) == "1" || string(h.gpc) == "1",
-		Client:  l.rec.client, Now: now,
+		Client:  l.rec.client, Known: &l.known, Now: now,
 	}
 	for _, purpose := range [...][]byte{h.secPurpose, h.purpose, h.xMoz} {
 		if len(purpose) > 0 {
@@ -255,7 +259,7 @@ func (l *lane) write(now time.Time) error {
 		l.writeBy = by
 		_ = l.conn.SetWriteDeadline(by)
 	}
-	_, err := l.conn.Write(l.out)
+	_, err := l.bytes.Write(l.out)
 	return err
 }
 

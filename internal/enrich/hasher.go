@@ -156,6 +156,12 @@ func (h *Hasher) Hash(addr netip.Addr, userAgent string, at time.Time) uint64 {
 	return max(1, sum)
 }
 
+// Epoch implements click.Hasher: the keys of two periods are never the same, and
+// that of one never changes.
+func (h *Hasher) Epoch(at time.Time) uint64 {
+	return uint64(nearest(*h.keys.Load(), at).from.Unix())
+}
+
 // nearest gives the key of the period that holds a time, or the one next to it.
 func nearest(keys []visitorKey, at time.Time) *visitorKey {
 	i := len(keys) - 1

@@ -38,11 +38,17 @@ func TestRotationInTraffic(t *testing.T) {
 		type visit struct{ day, visitor string }
 		var mu sync.Mutex
 		hashes, days := map[visit]uint64{}, map[uint64]visit{}
+		epochs := map[uint64]string{}
 		click := func(visitor int, at time.Time) {
 			v := visit{at.UTC().Format(time.DateOnly), fmt.Sprint(visitor)}
 			sum := current.Load().Hash(netip.AddrFrom4([4]byte{203, 0, 113, byte(visitor)}), "agent", at)
+			epoch := current.Load().Epoch(at)
 			mu.Lock()
 			defer mu.Unlock()
+			if day, seen := epochs[epoch]; seen && day != v.day {
+				t.Errorf("%s and %s are one epoch", day, v.day)
+			}
+			epochs[epoch] = v.day
 			if other, seen := hashes[v]; seen && other != sum {
 				t.Errorf("%v is split into %x and %x at %v", v, other, sum, at)
 			}

@@ -143,7 +143,7 @@ func lifeLeft(route *link.Route, now time.Time) time.Duration {
 func (h *Handler) record(route *link.Route, target link.Href, q *Request, p *Response) {
 	p.visit = click.Visit{
 		Time: q.Now, Link: route.ID, Owner: route.Owner, Head: q.Head,
-		Client: q.Client, UserAgent: q.UserAgent, Referer: q.Referer,
+		Client: q.Client, Known: q.Known, UserAgent: q.UserAgent, Referer: q.Referer,
 		AcceptLanguage: q.AcceptLanguage, Purpose: q.Purpose,
 		Query: q.Query, TargetQuery: target.Query(),
 		Untracked: h.s.HonourDNT && q.NoTrack,

@@ -24,6 +24,7 @@ type Request struct {
 	Purpose        string // Sec-Purpose, Purpose or X-Moz
 	NoTrack        bool   // DNT: 1 or Sec-GPC: 1
 	Client         netip.Addr
+	Known          *click.Known // of the connection; see click.Visit
 	Now            time.Time
 }
 
