@@ -89,6 +89,7 @@ kill: ## kill -9 under load, KILLS (200) times, and count what was lost
 	KURZ_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 120m -run '^TestKill$$' ./e2e
 
 door: ## slow clients, SLOW (20) seconds of each kind, RESTARTS (100) under load, 10,000 idle connections
+	@./test/needs
 	REQUIRE_BACKENDS=1 KURZ_SLOW=$(SLOW) KURZ_RESTARTS=$(RESTARTS) KURZ_IDLE=10000 $(GO) test -count=1 -parallel 1 -v -timeout 60m \
 		-run '^Test(SlowClients|FewDescriptors|Restarts|IdleConnections|RFC9112.*)$$' ./e2e
 

@@ -18,9 +18,11 @@ const (
 	lastPause  = 250 * time.Millisecond
 )
 
-// accept calls welcome, in goroutines of their own, with the connections that
-// come in, until ctx ends or the listener is closed or breaks.
-func (e *Edge) accept(ctx context.Context, l net.Listener, welcome func(net.Conn)) error {
+// accept calls welcome with the connections that come in, and what that gives
+// in a goroutine of its own, until ctx ends or the listener is closed or breaks.
+// So all that came are on the list of lanes when it returns, also those whose
+// goroutine did not yet run, and none is overlooked at the end.
+func (e *Edge) accept(ctx context.Context, l net.Listener, welcome func(net.Conn) (serve func())) error {
 	pause := time.Duration(0)
 	for {
 		if err := e.makeRoom(ctx); err != nil {
@@ -30,7 +32,7 @@ func (e *Edge) accept(ctx context.Context, l net.Listener, welcome func(net.Conn
 		if err == nil {
 			pause = 0
 			e.lanes.came()
-			go welcome(c)
+			go welcome(c)()
 			continue
 		}
 		passing, ok := errors.AsType[interface {
@@ -64,8 +66,8 @@ func (e *Edge) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-// welcome answers a connection.
-func (e *Edge) welcome(c net.Conn) { e.lanes.open(e, c, false).serve() }
+// welcome gives what answers a connection.
+func (e *Edge) welcome(c net.Conn) (serve func()) { return e.lanes.open(e, c, false).serve }
 
 // lanes are all the lanes of an Edge.
 type lanes struct {

@@ -111,11 +111,16 @@ func Notify(socket, state string) error {
 	return errors.Join(err, c.Close())
 }
 
-// handshake answers a connection over TLS. HTTP/2 is net/http's from the
-// beginning, which finds it only in a bare *tls.Conn.
-func (e *Edge) handshake(raw net.Conn, config *tls.Config) {
+// secured gives what answers a connection over TLS.
+func (e *Edge) secured(raw net.Conn, config *tls.Config) (serve func()) {
 	c := tls.Server(raw, config)
 	l := e.lanes.open(e, c, true)
+	return func() { e.handshake(l, c) }
+}
+
+// handshake answers a connection over TLS. HTTP/2 is net/http's from the
+// beginning, which finds it only in a bare *tls.Conn.
+func (e *Edge) handshake(l *lane, c *tls.Conn) {
 	ctx, cancel := context.WithTimeout(e.lanes.ctx, e.s.Timeouts.Header)
 	defer cancel()
 	if err := c.HandshakeContext(ctx); err != nil {
@@ -127,7 +132,7 @@ func (e *Edge) handshake(raw net.Conn, config *tls.Config) {
 	case acme.ALPNProto: // the handshake was the proof
 		l.end()
 	case "h2":
-		probe(raw)
+		probe(c.NetConn())
 		e.lanes.remove(l, false)
 		if !e.handover.give(c) {
 			e.lanes.gone()

@@ -56,7 +56,7 @@ func (e *Edge) Serve(ctx context.Context, listeners ...net.Listener) error {
 		if err != nil {
 			return err
 		}
-		welcome = func(c net.Conn) { e.handshake(c, config) }
+		welcome = func(c net.Conn) (serve func()) { return e.secured(c, config) }
 	}
 	go e.server.Serve(e.handover) //nolint:errcheck // it ends with the handover
 	if e.lanes.max == 0 {
