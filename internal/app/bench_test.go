@@ -33,6 +33,7 @@ func (e *endless) Close() error {
 	close(e.ended)
 	return nil
 }
+
 func (*endless) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4711} }
 func (*endless) SetReadDeadline(time.Time) error  { return nil }
 func (*endless) SetWriteDeadline(time.Time) error { return nil }
