@@ -111,7 +111,7 @@ func (l *lab) whileBackingUp(ctx context.Context, s *program.Server, length time
 	if err != nil {
 		return a, "", err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	file := filepath.Join(dir, "kurz.backup")
 	ended := make(chan struct{})
 	backups := 0

@@ -261,7 +261,7 @@ func (w *restoring) journal() error {
 }
 
 func (w *restoring) eachWaiting(each func(sequence uint64, record []byte) error) error {
-	defer w.waiting.Close() //nolint:errcheck // it is removed in a moment
+	defer w.waiting.Close()
 	if _, err := w.waiting.Seek(0, io.SeekStart); err != nil {
 		return err
 	}

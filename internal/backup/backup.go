@@ -32,14 +32,15 @@ import (
 // Version is that of the format.
 const Version = 1
 
+// MaxRow bounds a row, in bytes.
+const MaxRow = 64 << 20
+
 const (
 	magic     = "kurzbkup"
 	headSize  = 16 // magic, version, CRC-32C of both
 	blockHead = 16
-	// blockSize is from what size on rows are written, in bytes, and MaxRow
-	// bounds one row.
+	// blockSize is from what size on rows are written, in bytes.
 	blockSize  = 1 << 20
-	MaxRow     = 64 << 20
 	maxContent = MaxRow + blockSize + binary.MaxVarintLen64
 	// maxStored is what zstd makes of maxContent bytes at worst.
 	maxStored = maxContent + maxContent>>7 + 1<<10

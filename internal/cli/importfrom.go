@@ -121,7 +121,7 @@ func (i *importFrom) run(w *World, c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	m, err := i.mover(w, c.Context(), s, data, format)
+	m, err := i.mover(c.Context(), w, s, data, format)
 	if err == nil {
 		bar := newBar(w, "importing")
 		err = m.read(c.Context(), &counted{r: in, total: size, tell: bar.reach}, importers)
@@ -168,7 +168,7 @@ type mover struct {
 	seen   map[link.Key]bool // by a check, which stores nothing
 }
 
-func (i *importFrom) mover(w *World, ctx context.Context, s *config.Loaded, data *backend.Data, format export.Format) (*mover, error) {
+func (i *importFrom) mover(ctx context.Context, w *World, s *config.Loaded, data *backend.Data, format export.Format) (*mover, error) {
 	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
 		// A server runs here and knows better which domains are its own.
 		s.BaseURL, s.Domains = at.Base(), at.Domains
@@ -248,12 +248,13 @@ func (m *mover) row(ctx context.Context, r *export.Row) error {
 		return nil
 	}
 	i := m.imported(r)
-	l, err := m.store(ctx, i)
+	_, err := m.store(ctx, i)
 	told.Outcome = rowTaken
 	there := fault.Is(err, fault.AliasTaken) && m.same(ctx, i)
 	if err != nil && !there && m.rename && renames(err) {
 		told.Outcome, told.Reason = rowRenamed, reason(err)
 		i.Alias, i.Generated = "", true
+		var l link.Link
 		l, err = m.store(ctx, i)
 		told.NewCode = string(l.Code)
 	}

@@ -42,7 +42,7 @@ func Read(f Format, r io.Reader, each func(*Row) error) (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	kind := ""
+	kind := "csv"
 	switch {
 	case first == '{' || first == '[':
 		kind = "json"
@@ -51,7 +51,6 @@ func Read(f Format, r io.Reader, each func(*Row) error) (Found, error) {
 		kind = "sql"
 		err = in.readSQL(text)
 	default:
-		kind = "csv"
 		err = in.readCSV(text)
 	}
 	return Found{Kind: kind, Rows: in.rows, Unknown: slices.Sorted(maps.Keys(in.unknown))}, err

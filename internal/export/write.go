@@ -64,6 +64,7 @@ func stamp(t time.Time) string {
 type Writer struct {
 	out  *bufio.Writer
 	json *json.Encoder // nil: CSV
+	line []byte
 }
 
 // NewCSV begins a file in CSV (RFC 4180).
@@ -92,16 +93,18 @@ func (w *Writer) Write(l *Link) error {
 func (w *Writer) Flush() error { return w.out.Flush() }
 
 func (w *Writer) record(cells []string) error {
+	line := w.line[:0]
 	for i, cell := range cells {
 		if i > 0 {
-			w.out.WriteByte(',')
+			line = append(line, ',')
 		}
 		cell = harmless(cell)
 		if strings.ContainsAny(cell, ",;\t\"\r\n") || strings.HasPrefix(cell, " ") || strings.HasSuffix(cell, " ") {
 			cell = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
 		}
-		w.out.WriteString(cell)
+		line = append(line, cell...)
 	}
-	_, err := w.out.WriteString("\r\n")
+	w.line = append(line, "\r\n"...)
+	_, err := w.out.Write(w.line)
 	return err
 }

@@ -121,7 +121,7 @@ func (r *Restoration) Begin(table string, columns []string) error {
 		values += `, ?`
 	}
 	r.columns = len(columns)
-	r.insert, _, err = r.conn.PrepareTransient(`INSERT INTO ` + quoted(table) + ` (` + quotedAll(columns) + `) VALUES (` + values + `)`)
+	r.insert, err = r.conn.Prepare(`INSERT INTO ` + quoted(table) + ` (` + quotedAll(columns) + `) VALUES (` + values + `)`)
 	return err
 }
 
@@ -137,7 +137,7 @@ func (r *Restoration) endTable() error {
 	if r.insert == nil {
 		return nil
 	}
-	err := r.insert.Finalize()
+	err := r.insert.Reset()
 	r.insert = nil
 	return err
 }

@@ -172,12 +172,12 @@ func quotedAll(names []string) string {
 
 // Each calls each with every row of a table, valid until each returns.
 func (s *Snapshot) Each(t Table, each func(row []byte) error) error {
-	statement, _, err := s.conn.PrepareTransient(`SELECT ` + quotedAll(t.Columns) + ` FROM ` + quoted(t.Name) + ` ORDER BY ` + t.order)
+	statement, err := s.conn.Prepare(`SELECT ` + quotedAll(t.Columns) + ` FROM ` + quoted(t.Name) + ` ORDER BY ` + t.order)
 	if err != nil {
 		return err
 	}
 	err = eachRow(statement, len(t.Columns), each)
-	return errors.Join(err, statement.Finalize())
+	return errors.Join(err, statement.Reset())
 }
 
 func eachRow(statement *sqlite.Stmt, columns int, each func(row []byte) error) error {
