@@ -38,8 +38,13 @@ func (l *lab) busy(ctx context.Context, s *program.Server, quiet asked) error {
 		return err
 	}
 	l.say("   while checkpointing: %s; %s", checkpoint, folded)
-	l.values["openloop-busy"] = fmt.Sprintf("quiet: %s<br>rollup: %s<br>checkpoint: %s<br>backup: not yet", quiet, rollup, checkpoint)
-	l.note("Open loop beside other work, over %v each: rollup: %s; checkpoint: %s.", length, brought, folded)
+	backup, saved, err := l.whileBackingUp(ctx, s, length)
+	if err != nil {
+		return err
+	}
+	l.say("   while backing up: %s; %s", backup, saved)
+	l.values["openloop-busy"] = fmt.Sprintf("quiet: %s<br>rollup: %s<br>checkpoint: %s<br>backup: %s", quiet, rollup, checkpoint, backup)
+	l.note("Open loop beside other work, over %v each: rollup: %s; checkpoint: %s; backup: %s.", length, brought, folded, saved)
 	return nil
 }
 
@@ -97,6 +102,48 @@ func whileCreating(ctx context.Context, addr string, links int, length time.Dura
 	stop()
 	creates = <-made
 	return a, creates, errors.Join(err, <-writing)
+}
+
+// whileBackingUp runs the open loop beside 'kurz backup', again and again until
+// the loop has ended.
+func (l *lab) whileBackingUp(ctx context.Context, s *program.Server, length time.Duration) (a asked, saved string, err error) {
+	dir, err := os.MkdirTemp("", "kurz-bench-backup-")
+	if err != nil {
+		return a, "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+	file := filepath.Join(dir, "kurz.backup")
+	ended := make(chan struct{})
+	backups := 0
+	var took time.Duration
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			began := time.Now()
+			if _, err := s.Run(ctx, "backup", "--replace", file); err != nil {
+				failed <- err
+				return
+			}
+			took += time.Since(began)
+			backups++
+			select {
+			case <-ended:
+				failed <- nil
+				return
+			default:
+			}
+		}
+	}()
+	a, err = ask(ctx, s.Addr, l.links, length)
+	close(ended)
+	if err := errors.Join(err, <-failed); err != nil {
+		return a, "", err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return a, "", err
+	}
+	return a, fmt.Sprintf("%d backups without pause, of %.0f MB, written and read again in %.1f s each", backups, float64(info.Size())/1e6, took.Seconds()/float64(backups)), nil
 }
 
 // logsBegun says how often the log of the links' file was begun anew: the

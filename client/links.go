@@ -18,6 +18,7 @@ type Link struct {
 	CustomAlias    string    `json:"custom_alias,omitempty"` // the code, where it was asked for
 	Status         string    `json:"status"`                 // scheduled, active, expired or revoked
 	Clicks         int64     `json:"clicks"`                 // by people, ever
+	PriorClicks    int64     `json:"prior_clicks"`           // of these, before the link was imported
 	Owner          string    `json:"owner,omitempty"`
 	Title          string    `json:"title"`
 	Notes          string    `json:"notes"`

@@ -29,13 +29,16 @@ type Stats struct {
 
 // Report is what statistics say of a span of time.
 type Report struct {
-	ShortCode      string    `json:"short_code,omitempty"`
-	From           time.Time `json:"from"`
-	To             time.Time `json:"to"`
-	TimeZone       string    `json:"time_zone"`
-	Interval       string    `json:"interval"`
-	TotalClicks    int64     `json:"total_clicks"`
-	UniqueVisitors int64     `json:"unique_visitors"`
+	ShortCode   string    `json:"short_code,omitempty"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	TimeZone    string    `json:"time_zone"`
+	Interval    string    `json:"interval"`
+	TotalClicks int64     `json:"total_clicks"`
+	// PriorClicks, of a link, is how often it was followed before it was
+	// imported; not in the other numbers.
+	PriorClicks    *int64 `json:"prior_clicks,omitempty"`
+	UniqueVisitors int64  `json:"unique_visitors"`
 	// UniqueVisitorsPeriod is within what visitors are told apart: day, week,
 	// month or ever.
 	UniqueVisitorsPeriod string     `json:"unique_visitors_period"`

@@ -28,6 +28,7 @@ func TestNoAddress(t *testing.T) {
 		s.must(t, 201, ask{method: "POST", path: "/api/v1/urls", header: map[string]string{"X-Forwarded-For": visitor, "Idempotency-Key": "mine"}, body: `{"long_url":"https://go.dev/"}`})
 	}
 	s.findNone(t, visitors, "a visitor")
+	s.backUp(t).findNone(t, visitors, "a visitor")
 	s.Kill()
 	s.findNone(t, visitors, "a visitor")
 	s.again(t)
@@ -39,6 +40,22 @@ func TestNoAddress(t *testing.T) {
 		return ""
 	})
 	s.findNone(t, visitors, "")
+}
+
+// backUp gives a server, which does not run, on a folder restored from a backup
+// of this one.
+func (s *server) backUp(t *testing.T) *server {
+	t.Helper()
+	other := *s.Server
+	other.Data = filepath.Join(t.TempDir(), "restored")
+	file := filepath.Join(t.TempDir(), "kurz.backup")
+	if out, err := s.Run(t.Context(), "backup", file); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := other.Run(t.Context(), "restore", file); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return &server{Server: &other, client: s.client}
 }
 
 // findNone reads all that the server wrote. The text that is to be there shows

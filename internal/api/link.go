@@ -19,6 +19,7 @@ type linkJSON struct {
 	CustomAlias    *string  `json:"custom_alias"`
 	Status         string   `json:"status"`
 	Clicks         *int64   `json:"clicks"` // null: could not be read
+	PriorClicks    int64    `json:"prior_clicks"`
 	Owner          *string  `json:"owner"`
 	ContentID      *string  `json:"content_id"`
 	Title          *string  `json:"title"`
@@ -43,6 +44,7 @@ func (a *API) show(l *link.Link, clicks *int64) linkJSON {
 		Domain:         a.Domains.Host(l.Domain),
 		Status:         string(l.Status(a.Now())),
 		Clicks:         clicks,
+		PriorClicks:    l.PriorClicks,
 		Owner:          text(l.Owner.String()),
 		ContentID:      text(l.ContentID),
 		Title:          text(l.Title),
@@ -84,7 +86,7 @@ func (a *API) showAll(ctx context.Context, links []link.Link) []linkJSON {
 	for i := range links {
 		var clicks *int64
 		if totals != nil {
-			n := totals[links[i].ID]
+			n := totals[links[i].ID] + links[i].PriorClicks
 			clicks = &n
 		}
 		shown[i] = a.show(&links[i], clicks)
@@ -137,13 +139,13 @@ var (
 	notInCreate = map[string]string{
 		"short_code": setByServer + ": ask for a code with custom_alias", "short_url": setByServer,
 		"created_at": setByServer, "updated_at": setByServer, "status": setByServer,
-		"clicks": setByServer, "owner": setByServer,
+		"clicks": setByServer, "prior_clicks": setByServer, "owner": setByServer,
 		"revoked_at": "can be set once the link is made",
 	}
 	notInPatch = map[string]string{
 		"short_code": setByServer, "short_url": setByServer, "created_at": setByServer,
 		"updated_at": setByServer, "status": setByServer + ": set revoked_at or expires_at",
-		"clicks": setByServer, "owner": setByServer,
+		"clicks": setByServer, "prior_clicks": setByServer, "owner": setByServer,
 		"custom_alias": fixed, "domain": fixed, "content_id": fixed,
 		"find_existing": "is for creating only", "code_length": "is for creating only",
 	}

@@ -30,6 +30,7 @@ type reportJSON struct {
 	TimeZone             string  `json:"time_zone"`
 	Interval             string  `json:"interval"`
 	TotalClicks          int64   `json:"total_clicks"`
+	PriorClicks          *int64  `json:"prior_clicks"` // null: of many links
 	UniqueVisitors       int64   `json:"unique_visitors"`
 	UniqueVisitorsPeriod string  `json:"unique_visitors_period"`
 	BotClicks            int64   `json:"bot_clicks"`
@@ -101,6 +102,7 @@ type hourJSON struct {
 type asked struct {
 	click.Query
 	code    link.Code // "": of many links
+	prior   *int64
 	compare bool
 }
 
@@ -159,7 +161,7 @@ func comparison(q query) (bool, error) {
 // linkReport makes it a report on the link of the path.
 func (a *API) linkReport(c *call, ask *asked) error {
 	l, err := a.clicksOf(c, &ask.Query)
-	ask.code = l.Code
+	ask.code, ask.prior = l.Code, &l.PriorClicks
 	return err
 }
 
@@ -172,6 +174,7 @@ func (a *API) ownReport(c *call, ask *asked) error {
 
 func (a *API) replyReport(c *call, ask *asked, t *told) error {
 	j := a.showReport(&t.Report, text(ask.code))
+	j.PriorClicks = ask.prior
 	if p := t.previous; p != nil {
 		j.Previous = &previousJSON{
 			From: moment(p.From), To: moment(p.To), TotalClicks: p.TotalClicks, UniqueVisitors: p.UniqueVisitors,

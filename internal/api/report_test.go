@@ -57,7 +57,7 @@ func TestReport(t *testing.T) {
 	n := func(value string, clicks float64) any { return m{"value": value, "clicks": clicks} }
 	want := m{
 		"short_code": "autumn", "from": "2026-11-21T00:00:00.000Z", "to": "2026-11-23T00:00:00.000Z", "time_zone": "Europe/Berlin", "interval": "day",
-		"total_clicks": 3.0, "unique_visitors": 2.0, "unique_visitors_period": "week", "bot_clicks": 1.0, "qr_scans": 1.0,
+		"total_clicks": 3.0, "prior_clicks": 0.0, "unique_visitors": 2.0, "unique_visitors_period": "week", "bot_clicks": 1.0, "qr_scans": 1.0,
 		"last_clicked_at": "2026-11-21T23:30:00.113Z", "counted_since": nil, "previous": nil, "change": nil,
 		"series": []any{
 			m{"start": "2026-11-20T23:00:00Z", "clicks": 2.0, "unique_visitors": 1.0},

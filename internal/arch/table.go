@@ -23,6 +23,8 @@ func Table() []Line {
 		}},
 		{Path: "internal/columns", Kind: Mechanism},
 		{Path: "internal/ratelimit", Kind: Mechanism},
+		{Path: "internal/export", Kind: Mechanism},
+		{Path: "internal/backup", Kind: Mechanism, Uses: []string{"github.com/klauspost/compress"}},
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
 		{Path: "internal/pace", Kind: Mechanism},

@@ -145,6 +145,9 @@ func Open(ctx context.Context, s *config.Settings, o Options) (*Backend, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseRestoring(s.Data); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	b := &Backend{lock: lock, Certificates: filepath.Join(s.Data, certsName)}
 	if err := b.open(ctx, s, o); err != nil {
 		// Why it can't be opened says enough; that it then can't be closed

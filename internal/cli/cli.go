@@ -104,7 +104,7 @@ func newRoot(w *World) *cobra.Command {
 	root.AddCommand(
 		serveCommand(w), shortenCommand(w), linksCommand(w), statsCommand(w), liveCommand(w),
 		userCommand(w), keyCommand(w), migrateCommand(w), configCommand(w),
-		doctorCommand(w), journalCommand(w), clicksCommand(w), healthCommand(w), versionCommand(w),
+		doctorCommand(w), backupCommand(w), restoreCommand(w), exportCommand(w), importCommand(w), journalCommand(w), clicksCommand(w), healthCommand(w), versionCommand(w),
 	)
 	for _, c := range root.Commands() {
 		checkArgs(c)

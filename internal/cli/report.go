@@ -31,7 +31,11 @@ func (f *folder) Stats(ctx context.Context, code string, s client.Stats) (*clien
 	if err != nil {
 		return nil, err
 	}
-	return f.report(ctx, click.Subject{Link: l.ID}, code, s)
+	shown, err := f.report(ctx, click.Subject{Link: l.ID}, code, s)
+	if err == nil {
+		shown.PriorClicks = &l.PriorClicks
+	}
+	return shown, err
 }
 
 // AllStats gives the report of everybody's links.

@@ -160,7 +160,7 @@ func (f *folder) totals(ctx context.Context, page []link.Link) (map[link.ID]int6
 func (f *folder) show(l *link.Link, clicks int64) *client.Link {
 	shown := &client.Link{
 		ShortCode: string(l.Code), ShortURL: f.domains.ShortURL(l.Key), Domain: f.domains.Host(l.Domain),
-		LongURL: string(l.Destination), Status: string(l.Status(f.now())), Clicks: clicks, Owner: l.Owner.String(),
+		LongURL: string(l.Destination), Status: string(l.Status(f.now())), Clicks: clicks + l.PriorClicks, PriorClicks: l.PriorClicks, Owner: l.Owner.String(),
 		Title: l.Title, Notes: l.Notes, Tags: l.Tags, ContentID: l.ContentID,
 		RedirectStatus: l.RedirectStatus, EdgeTTL: int(l.EdgeTTL / time.Second), ForwardQuery: l.ForwardQuery,
 		ExpiredURL: string(l.ExpiredURL), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt,

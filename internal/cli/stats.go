@@ -133,6 +133,9 @@ func printReport(w *World, code string, r *client.Report, top int) error {
 			rows[i] = append(rows[i], before)
 		}
 	}
+	if n := r.PriorClicks; n != nil && *n > 0 {
+		rows = append(rows, []string{"Before it was imported", count(*n)})
+	}
 	if err := table(w.Stdout, rows); err != nil {
 		return err
 	}

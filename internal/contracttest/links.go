@@ -88,6 +88,7 @@ func full(n int) link.Link {
 	l.Owner = account.ID(1<<62 + n)
 	l.Destination = "https://xn--bcher-kva.example/%F0%9F%A6%8A?q=1#%C3%BC"
 	l.Alias = true
+	l.PriorClicks = 1<<40 + int64(n)
 	l.ContentID = "inhalt/🦊 'quoted\" \\ %_"
 	l.Title = "Füchse 🦊 & “Quotes” \u200d\u202e Ω"
 	l.Notes = "line one\nline two\t'; DROP TABLE link; --"

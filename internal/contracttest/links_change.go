@@ -120,6 +120,7 @@ func updateRoundTrip(t *testing.T, s link.Store) {
 	to := full(1)
 	to.Key, to.ID, to.Owner, to.ContentID, to.Alias, to.CreatedAt, to.Operation =
 		bare.Key, bare.ID, bare.Owner, bare.ContentID, bare.Alias, bare.CreatedAt, bare.Operation
+	to.PriorClicks = bare.PriorClicks
 	from := rich
 	from.Title, from.Notes, from.Tags, from.ExpiredURL = "", "", nil, ""
 	from.RedirectStatus, from.EdgeTTL, from.ForwardQuery = 301, 0, false
@@ -148,7 +149,7 @@ func updateFixedFields(t *testing.T, s link.Store) {
 		want := l
 		want.ID, want.Owner, want.ContentID, want.Alias, want.CreatedAt, want.Operation =
 			was.ID, was.Owner, was.ContentID, was.Alias, was.CreatedAt, was.Operation
-		want.Version = 2
+		want.PriorClicks, want.Version = was.PriorClicks, 2
 		if diff := cmp.Diff(want, got, alike); diff != "" {
 			t.Errorf("Update gave back (-want +got):\n%s", diff)
 		}

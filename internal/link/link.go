@@ -80,6 +80,9 @@ type Link struct {
 	UpdatedAt      time.Time
 	Version        int64 // 1 when made, one more with each change
 	Operation      Operation
+	// PriorClicks is how often it was followed before kurz had it: a number that
+	// an import brought, of which nothing else is known.
+	PriorClicks int64
 }
 
 // Status tells where the link is in its life at now.

@@ -31,8 +31,8 @@ type Store interface {
 
 	// Update replaces the link of l.Key if its stored version is l.Version,
 	// and gives it l.Version+1; another version is fault.PreconditionFailed.
-	// Key, ID, Owner, ContentID, Alias, CreatedAt and Operation stay what they
-	// were. If the change would leave two unrevoked links of one owner with
+	// Key, ID, Owner, ContentID, Alias, CreatedAt, Operation and PriorClicks stay
+	// what they were. If the change would leave two unrevoked links of one owner with
 	// one (ContentID, Destination), judged at l.UpdatedAt, it is
 	// fault.AlreadyExists and nothing changes; links without an owner or a
 	// ContentID are never such. The changed link is durable, seen by every later read, and in

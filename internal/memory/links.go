@@ -113,7 +113,7 @@ func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
 	}
 	l = copied(&l)
 	l.ID, l.Owner, l.ContentID, l.Alias = old.ID, old.Owner, old.ContentID, old.Alias
-	l.CreatedAt, l.Operation = old.CreatedAt, old.Operation
+	l.CreatedAt, l.Operation, l.PriorClicks = old.CreatedAt, old.Operation, old.PriorClicks
 	l.Version++
 	if s.twin(&l) {
 		return link.Link{}, fault.New(fault.AlreadyExists, "Another link of yours has this content_id and destination")

@@ -71,6 +71,9 @@ var (
 
 const longReaders = 3
 
+// busyPatience is Options.BusyTimeout where that is not said.
+const busyPatience = 2 * time.Second
+
 // shortReaders is one for each processor, and some more for when the disk is
 // waited for.
 var shortReaders = max(4, runtime.GOMAXPROCS(0))
@@ -83,7 +86,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		o.Schema = Main
 	}
 	if o.BusyTimeout == 0 {
-		o.BusyTimeout = 2 * time.Second
+		o.BusyTimeout = busyPatience
 	}
 	if err := prepareFile(path, o.Existing); err != nil {
 		return nil, err
@@ -160,16 +163,18 @@ func (db *DB) writeOne(ctx context.Context, fn func(c *sqlite.Conn) error) error
 // Check reads every page's structure and gives the first thing that is wrong
 // with it, or nil.
 func (db *DB) Check(ctx context.Context) error {
-	return db.scan(ctx, func(c *sqlite.Conn) error {
-		var finding string
-		err := sqlitex.ExecuteTransient(c, "PRAGMA quick_check(1)", &sqlitex.ExecOptions{
-			ResultFunc: func(s *sqlite.Stmt) error { finding = s.ColumnText(0); return nil },
-		})
-		if err == nil && finding != "ok" {
-			err = fmt.Errorf("%s is damaged: %s", db.path, finding)
-		}
-		return err
+	return db.scan(ctx, func(c *sqlite.Conn) error { return quickCheck(c, db.path) })
+}
+
+func quickCheck(c *sqlite.Conn, path string) error {
+	var finding string
+	err := sqlitex.ExecuteTransient(c, "PRAGMA quick_check(1)", &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error { finding = s.ColumnText(0); return nil },
 	})
+	if err == nil && finding != "ok" {
+		err = fmt.Errorf("%s is damaged: %s", path, finding)
+	}
+	return err
 }
 
 // Ping reads from the file: nil says that it can be asked.

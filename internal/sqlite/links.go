@@ -33,7 +33,7 @@ func NewLinksBeside(db *DB) *Links { return &Links{db: db, beside: true} }
 const (
 	linkColumns = `id, domain, code, owner, version, redirect_status, edge_ttl, forward_query,
 		starts_at, expires_at, revoked_at, destination, expired_url, alias, created_at, updated_at,
-		operation, content_id, title, tags, notes`
+		operation, content_id, title, tags, notes, prior_clicks`
 	selectLink = `SELECT ` + linkColumns + ` FROM links WHERE `
 
 	selectRoute = `SELECT id, owner, version, redirect_status, edge_ttl, forward_query,
@@ -54,7 +54,7 @@ const (
 
 	// Which index stood in the way is found out afterwards, since it is rare.
 	insertLink = `INSERT INTO links (` + linkColumns + `, destination_key, content_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`
 	updateLink = `UPDATE links SET version = ?, redirect_status = ?, edge_ttl = ?, forward_query = ?,
 		starts_at = ?, expires_at = ?, revoked_at = ?, destination = ?, expired_url = ?, updated_at = ?,
@@ -181,7 +181,7 @@ func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
 			return fault.New(fault.PreconditionFailed, "The link was changed meanwhile: read it again")
 		}
 		l.ID, l.Owner, l.ContentID, l.Alias = old.ID, old.Owner, old.ContentID, old.Alias
-		l.CreatedAt, l.Operation = old.CreatedAt, old.Operation
+		l.CreatedAt, l.Operation, l.PriorClicks = old.CreatedAt, old.Operation, old.PriorClicks
 		l.Version++
 		if err := refuseTwin(c, &l); err != nil {
 			return err
@@ -373,7 +373,7 @@ func readLink(r *cells) (link.Link, error) {
 			return link.Link{}, fmt.Errorf("tags of link %s: %w", l.Code, err)
 		}
 	}
-	l.Notes = r.text()
+	l.Notes, l.PriorClicks = r.text(), r.int()
 	return l, nil
 }
 
@@ -421,6 +421,7 @@ func bindLink(b *binder, l *link.Link, tags string) {
 	b.some(l.Title)
 	b.some(tags)
 	b.some(l.Notes)
+	b.int(l.PriorClicks)
 }
 
 // bindUpdate binds updateLink.

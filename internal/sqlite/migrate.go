@@ -63,10 +63,15 @@ func migrateOne(c *sqlite.Conn, scripts []string, keep bool) (done bool, err err
 	if now, err := schemaVersion(c); err != nil || now != version {
 		return false, err
 	}
-	if err := sqlitex.ExecuteScript(c, scripts[version], nil); err != nil {
-		return false, fmt.Errorf("migration %d: %w", version+1, err)
+	return false, applyMigration(c, scripts[version], version)
+}
+
+// applyMigration brings a file of a version to the next one.
+func applyMigration(c *sqlite.Conn, script string, version int) error {
+	if err := sqlitex.ExecuteScript(c, script, nil); err != nil {
+		return fmt.Errorf("migration %d: %w", version+1, err)
 	}
-	return false, pragmas(c,
+	return pragmas(c,
 		fmt.Sprintf("application_id=%d", applicationID),
 		fmt.Sprintf("user_version=%d", version+1),
 	)

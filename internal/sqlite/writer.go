@@ -23,6 +23,8 @@ type writer struct {
 	ops  chan *op
 	// index is the log's; nil before the first write.
 	index *os.File
+	// stuck is when the log could last not be folded.
+	stuck time.Time
 
 	mu     sync.RWMutex // held for reading while sending on ops
 	closed bool
@@ -48,6 +50,10 @@ const (
 	// nothing waits, from the second on at once.
 	walSoft = 4 << 20
 	walHard = 64 << 20
+	// foldPause is for how long that is not tried again once someone who reads
+	// an old snapshot, as a backup does, kept it from being done: every try holds
+	// up those who write.
+	foldPause = time.Second
 )
 
 func startWriter(conn *sqlite.Conn, path string, busy time.Duration) *writer {
@@ -194,12 +200,16 @@ func (w *writer) exec(statement string) error {
 // transactions, since a log that is written without pause could never be begun
 // anew from outside. Its failure loses nothing: the next one does its work.
 func (w *writer) checkpoint(idle bool) {
-	if n := w.unfolded(); n < walSoft || !idle && n < walHard {
+	n := w.unfolded()
+	if n < walSoft || !idle && n < walHard || time.Since(w.stuck) < foldPause {
 		return
 	}
 	w.conn.SetBusyTimeout(50 * time.Millisecond)
 	defer w.conn.SetBusyTimeout(w.busy)
 	_ = w.exec("PRAGMA wal_checkpoint(RESTART)")
+	if w.unfolded() >= walSoft {
+		w.stuck = time.Now()
+	}
 }
 
 // unfolded gives how many bytes of the log are not in the file yet, by the

@@ -1,0 +1,395 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"kurz/internal/account"
+	"kurz/internal/app"
+	"kurz/internal/backend"
+	"kurz/internal/config"
+	"kurz/internal/export"
+	"kurz/internal/fault"
+	"kurz/internal/link"
+)
+
+// importFrom is an import of a file that another shortener, or another kurz,
+// gave away.
+type importFrom struct {
+	from, domain, owner string
+	rename, check       bool
+}
+
+func importCommand(w *World) *cobra.Command {
+	var i importFrom
+	c := addJSON(&cobra.Command{
+		Use: "import --from FORMAT FILE", Short: "Take over links from another shortener", Args: cobra.ExactArgs(1),
+		Long: `Take over links from a file that another shortener gives, or 'kurz export', into
+the data folder, beside its server or not. Codes, dates, titles, tags and numbers
+of clicks are kept. What can't be taken is told, row by row, and the rest taken;
+what was taken before is told, too, so that an import can be repeated.
+
+  kurz    CSV or JSON lines of 'kurz export'
+  bitly   CSV of links, or JSON of GET /v4/groups/…/bitlinks
+  yourls  SQL dump, CSV of the table …url, or JSON of the API's action stats
+  shlink  CSV of the web client, or JSON of GET /rest/v3/short-urls
+  kutt    JSON of GET /api/v2/links, or CSV with these names
+  dub     CSV of links, or JSON of GET /links
+  csv     any other with names such as code, url, title, tags, clicks, created`,
+		Example: "  kurz import --from bitly links.csv\n  kurz import --from yourls yourls.sql --owner ada@example.org --check",
+		RunE: func(c *cobra.Command, args []string) error {
+			return i.run(w, c, args[0])
+		},
+	})
+	f := c.Flags()
+	f.StringVar(&i.from, "from", "", "whose file it is: kurz, bitly, yourls, shlink, kutt, dub or csv")
+	f.StringVar(&i.domain, "domain", "", "the domain for links of hosts that are not this server's (default: the default one)")
+	f.StringVar(&i.owner, "owner", "", "email of the user who is to own all links (default: who owned them, if known here, else nobody)")
+	f.BoolVar(&i.rename, "rename", false, "draw another code where one is taken or not possible here, instead of leaving the link out")
+	f.BoolVar(&i.check, "check", false, "take nothing, only tell what is in the file")
+	required(c, "from")
+	settingFlags(c, "DATA", "BASE_URL", "DOMAINS")
+	return c
+}
+
+// The outcomes of rows.
+const (
+	rowTaken   = "taken"
+	rowRenamed = "renamed"
+	rowThere   = "there already"
+	rowLeftOut = "left out"
+)
+
+// rowReport says what became of a row, where that is worth telling.
+type rowReport struct {
+	Row     int      `json:"row"`
+	Code    string   `json:"short_code,omitempty"`
+	LongURL string   `json:"long_url,omitempty"`
+	Outcome string   `json:"outcome"`
+	NewCode string   `json:"new_code,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Lost    []string `json:"lost,omitempty"` // what kurz has no place for
+}
+
+// importReport says what an import did.
+type importReport struct {
+	From    string         `json:"from"`
+	Kind    string         `json:"kind"`
+	Checked bool           `json:"checked_only"`
+	Rows    int            `json:"rows"`
+	Counts  map[string]int `json:"outcomes"`
+	Clicks  int64          `json:"clicks"` // that links had
+	Unknown []string       `json:"unknown_fields,omitempty"`
+	Domains map[string]int `json:"other_domains,omitempty"` // hosts that are not this server's, and how many links they had
+	Owners  map[string]int `json:"unknown_owners,omitempty"`
+	Told    []rowReport    `json:"told"`
+	Untold  int            `json:"untold"` // rows beyond maxTold
+}
+
+// maxTold bounds the rows that a report tells of, importers the rows that are
+// stored at once: they share a transaction.
+const (
+	maxTold   = 10_000
+	importers = 64
+)
+
+func (i *importFrom) run(w *World, c *cobra.Command, path string) error {
+	format, err := export.ParseFormat(i.from)
+	if err != nil {
+		return usageError{errors.New("--" + reason(err)), c.CommandPath()}
+	}
+	s, err := settings(w, c)
+	if err != nil {
+		return err
+	}
+	if s.Server != "" {
+		return errors.New("links of elsewhere are imported on the data folder, not through a server: run this where it is")
+	}
+	in, size, err := openBackup(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	data, err := backend.OpenData(c.Context(), &s.Settings)
+	if err != nil {
+		return err
+	}
+	m, err := i.mover(c.Context(), w, s, data, format)
+	if err == nil {
+		bar := newBar(w, "importing")
+		err = m.read(c.Context(), &counted{r: in, total: size, tell: bar.reach}, importers)
+		bar.end()
+	}
+	if err := closing(data, err); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := m.print(w, c); err != nil {
+		return err
+	}
+	if m.report.Counts[rowLeftOut] > 0 {
+		return errSaid
+	}
+	return nil
+}
+
+// counted is a reader that tells how much was read.
+type counted struct {
+	r           io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.done += int64(n)
+	c.tell(c.done, c.total)
+	return n, err
+}
+
+// mover is one import.
+type mover struct {
+	*importFrom
+	format   export.Format
+	registry *link.Registry
+	domains  *link.Domains
+	other    link.Domain // for links of hosts that are not this server's
+	all      account.ID  // owner of all links; 0: see owned
+	users    map[string]account.ID
+
+	mu     sync.Mutex
+	report importReport
+	seen   map[link.Key]bool // by a check, which stores nothing
+}
+
+func (i *importFrom) mover(ctx context.Context, w *World, s *config.Loaded, data *backend.Data, format export.Format) (*mover, error) {
+	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
+		// A server runs here and knows better which domains are its own.
+		s.BaseURL, s.Domains = at.Base(), at.Domains
+	}
+	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	if err != nil {
+		return nil, err
+	}
+	other, err := core.Domains.Named(i.domain)
+	if err != nil {
+		return nil, err
+	}
+	m := &mover{importFrom: i, other: other, format: format, registry: core.Registry, domains: core.Domains, users: map[string]account.ID{}, seen: map[link.Key]bool{}}
+	m.report = importReport{From: string(format), Checked: i.check, Counts: map[string]int{}, Domains: map[string]int{}, Owners: map[string]int{}, Told: []rowReport{}}
+	people := account.NewDirectory(data.Accounts, w.Now, w.Rand)
+	if i.owner != "" {
+		u, err := people.UserByEmail(ctx, i.owner)
+		if err != nil {
+			return nil, err
+		}
+		m.all = u.ID
+	}
+	for page := (account.Page{Limit: 500}); ; {
+		users, next, err := people.Users(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range users {
+			m.users[u.ID.String()], m.users[u.Email] = u.ID, u.ID
+		}
+		if page.After = next; next == "" {
+			return m, nil
+		}
+	}
+}
+
+// read imports the rows of a file, several at a time.
+func (m *mover) read(ctx context.Context, in io.Reader, workers int) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	rows := make(chan *export.Row, workers)
+	var working sync.WaitGroup
+	for range workers {
+		working.Go(func() {
+			for r := range rows {
+				if err := m.row(ctx, r); err != nil {
+					cancel(err) // the store can't be written
+				}
+			}
+		})
+	}
+	found, err := export.Read(m.format, in, func(r *export.Row) error {
+		select {
+		case rows <- r:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	close(rows)
+	working.Wait()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	m.report.Kind, m.report.Rows, m.report.Unknown = found.Kind, found.Rows, found.Unknown
+	slices.SortFunc(m.report.Told, func(a, b rowReport) int { return a.Row - b.Row })
+	return err
+}
+
+// row imports a row. Only what keeps all others from being imported, too, is an
+// error.
+func (m *mover) row(ctx context.Context, r *export.Row) error {
+	told := rowReport{Row: r.Number, Code: r.ShortCode, LongURL: r.LongURL, Lost: r.Lost}
+	if r.Err != nil {
+		told.Outcome, told.Reason = rowLeftOut, r.Err.Error()
+		m.tell(told, 0)
+		return nil
+	}
+	i := m.imported(r)
+	_, err := m.store(ctx, i)
+	told.Outcome = rowTaken
+	there := fault.Is(err, fault.AliasTaken) && m.same(ctx, i)
+	if err != nil && !there && m.rename && renames(err) {
+		told.Outcome, told.Reason = rowRenamed, reason(err)
+		i.Alias, i.Generated = "", true
+		var l link.Link
+		l, err = m.store(ctx, i)
+		told.NewCode = string(l.Code)
+	}
+	switch {
+	case there:
+		told.Outcome, told.Reason = rowThere, "it leads to the same destination"
+	case err != nil && (fault.CodeOf(err) == fault.Internal || fault.Is(err, fault.Unavailable)):
+		return err
+	case err != nil:
+		told.Outcome, told.NewCode, told.Reason = rowLeftOut, "", reason(err)
+	}
+	m.tell(told, i.PriorClicks)
+	return nil
+}
+
+// renames reports whether another code would help.
+func renames(err error) bool {
+	f := fault.Of(err)
+	return f.Code == fault.AliasTaken || f.Code == fault.ValidationFailed && len(f.Details) == 1 && f.Details[0].Field == "short_code"
+}
+
+// reason gives what is wrong, with the fields that it is about.
+func reason(err error) string {
+	f := fault.Of(err)
+	if len(f.Details) == 0 {
+		return f.Message
+	}
+	var list []string
+	for _, d := range f.Details {
+		list = append(list, d.Field+" "+d.Reason)
+	}
+	return strings.Join(list, "; ")
+}
+
+// store imports a link, or only checks it.
+func (m *mover) store(ctx context.Context, i link.Imported) (link.Link, error) {
+	if !m.check {
+		return m.registry.Import(ctx, account.Operator(), i)
+	}
+	l, err := m.registry.CheckImport(i)
+	if err != nil || l.Code == "" {
+		return l, err
+	}
+	taken := fault.New(fault.AliasTaken, "Short code '%s' is taken", l.Code)
+	m.mu.Lock()
+	twice := m.seen[l.Key]
+	m.seen[l.Key] = true
+	m.mu.Unlock()
+	if twice {
+		return l, taken
+	}
+	if _, err := m.registry.Peek(ctx, l.Key); !fault.Is(err, fault.URLNotFound) {
+		if err == nil {
+			err = taken
+		}
+		return l, err
+	}
+	return l, nil
+}
+
+// same reports whether the link that has the code leads where i does: an import
+// that is repeated takes nothing twice.
+func (m *mover) same(ctx context.Context, i link.Imported) bool {
+	want, err := m.registry.CheckImport(i)
+	if err != nil {
+		return false
+	}
+	there, err := m.registry.Peek(ctx, want.Key)
+	return err == nil && there.Destination == want.Destination && there.CreatedAt.Equal(want.CreatedAt) && there.PriorClicks == want.PriorClicks
+}
+
+// imported makes of a row what is to be imported.
+func (m *mover) imported(r *export.Row) link.Imported {
+	i := link.Imported{
+		Creation: link.Creation{
+			LongURL: r.LongURL, Alias: r.ShortCode, Domain: m.domainOf(r.Domain), StartsAt: r.StartsAt, ExpiresAt: r.ExpiresAt,
+			ExpiredURL: r.ExpiredURL, RedirectStatus: r.RedirectStatus, EdgeTTL: seconds(r.EdgeTTL), ForwardQuery: r.ForwardQuery,
+			Title: r.Title, Notes: r.Notes, Tags: r.Tags, ContentID: r.ContentID,
+		},
+		Generated: m.format == export.Kurz && !r.Alias, Owner: m.ownerOf(r.Owner),
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, RevokedAt: r.RevokedAt, PriorClicks: r.Clicks,
+	}
+	if r.Banned && i.RevokedAt.IsZero() {
+		i.RevokedAt = r.UpdatedAt
+		if i.RevokedAt.IsZero() {
+			i.RevokedAt = r.CreatedAt
+		}
+	}
+	return i
+}
+
+// domainOf gives a domain of this server for a host.
+func (m *mover) domainOf(host string) string {
+	if _, err := m.domains.Named(host); err == nil {
+		if host == "" {
+			return m.domain
+		}
+		return host
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.report.Domains[host]; known || len(m.report.Domains) < maxTold {
+		m.report.Domains[host]++
+	}
+	return m.domain
+}
+
+func (m *mover) ownerOf(name string) account.ID {
+	if m.all != 0 || name == "" {
+		return m.all
+	}
+	if id, ok := m.users[name]; ok {
+		return id
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.report.Owners[name]; known || len(m.report.Owners) < maxTold {
+		m.report.Owners[name]++
+	}
+	return 0
+}
+
+// tell notes what became of a row.
+func (m *mover) tell(r rowReport, clicks int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.report.Counts[r.Outcome]++
+	if r.Outcome == rowTaken || r.Outcome == rowRenamed {
+		m.report.Clicks += clicks
+	}
+	switch {
+	case r.Outcome == rowTaken && len(r.Lost) == 0:
+	case len(m.report.Told) < maxTold:
+		m.report.Told = append(m.report.Told, r)
+	default:
+		m.report.Untold++
+	}
+}
