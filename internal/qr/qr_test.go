@@ -3,6 +3,7 @@ package qr_test
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -69,7 +70,8 @@ func read(tb testing.TB, files []string) map[string][]string {
 	tb.Helper()
 	found := map[string][]string{}
 	out, err := exec.CommandContext(tb.Context(), "zbarimg", append([]string{"--xml", "--quiet"}, files...)...).Output()
-	if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != 4) { //nolint:errorlint // 4: no code found in one of them
+	// 4: no code was found in one of them.
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != 4) {
 		tb.Fatalf("zbarimg: %v", err)
 	}
 	var result struct {

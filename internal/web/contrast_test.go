@@ -14,8 +14,16 @@ import (
 func TestContrast(t *testing.T) {
 	pairs := map[string][][2]string{
 		"style.css": {
-			{"fg", "bg"}, {"fg", "card"}, {"fg", "code"}, {"soft", "card"}, {"soft", "code"}, {"mark", "card"},
-			{"mark", "code"}, {"on-mark", "mark"}, {"good", "card"}, {"bad", "card"},
+			{"fg", "bg"},
+			{"fg", "card"},
+			{"fg", "code"},
+			{"soft", "card"},
+			{"soft", "code"},
+			{"mark", "card"},
+			{"mark", "code"},
+			{"on-mark", "mark"},
+			{"good", "card"},
+			{"bad", "card"},
 		},
 		"../edge/error.css": {{"fg", "card"}, {"soft", "card"}, {"mark", "card"}},
 	}
