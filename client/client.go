@@ -97,7 +97,8 @@ type call struct {
 	ifMatch      string
 }
 
-// do sends a call and reads its answer into out, unless that is nil.
+// do sends a call and reads its answer into out, unless that is nil. A *[]byte
+// gets the answer as it is, anything else what it is as JSON.
 func (c *Client) do(ctx context.Context, q call, out any) (http.Header, error) {
 	var body []byte
 	if q.body != nil {
@@ -112,7 +113,9 @@ func (c *Client) do(ctx context.Context, q call, out any) (http.Header, error) {
 	for attempt := 0; ; attempt++ {
 		header, answer, err := c.send(ctx, q, body)
 		if err == nil {
-			if out != nil {
+			if file, ok := out.(*[]byte); ok {
+				*file = answer
+			} else if out != nil {
 				if err := json.Unmarshal(answer, out); err != nil {
 					return nil, fmt.Errorf("%s %s: the answer can't be read: %w", q.method, q.path, err)
 				}

@@ -22,16 +22,19 @@ import (
 	"kurz/internal/fault"
 	"kurz/internal/idempotency"
 	"kurz/internal/link"
+	"kurz/internal/qr"
 	"kurz/internal/ratelimit"
 )
 
-// Rates bound creates, by who makes them. A zero Limit is off.
+// Rates bound creates, by who makes them, and what is asked for a link without
+// a key, QR codes, together with its redirects. A zero Limit is off.
 type Rates struct {
 	Anonymous, Free, Premium ratelimit.Limit
+	Redirect                 ratelimit.Limit
 }
 
-// Settings are the parts that the room is made of. All but Warn are needed;
-// Limits may be nil if every rate is off.
+// Settings are the parts that the room is made of. All but Logo and Warn are
+// needed; Limits may be nil if every rate is off.
 type Settings struct {
 	Registry  *link.Registry
 	Directory *account.Directory
@@ -40,6 +43,8 @@ type Settings struct {
 	Domains   *link.Domains
 	Limits    ratelimit.Source
 	Rates     Rates
+	// Logo is what QR codes may have in the middle; nil is kurz's own.
+	Logo *qr.Logo
 	// Live shows clicks as they are counted, on as many Streams.
 	Live    *click.Live
 	Streams Streams
@@ -72,7 +77,7 @@ func New(s Settings) *API {
 	for _, r := range []struct {
 		limit *ratelimit.Limit
 		name  string
-	}{{&s.Rates.Anonymous, "anonymous"}, {&s.Rates.Free, "free"}, {&s.Rates.Premium, "premium"}} {
+	}{{&s.Rates.Anonymous, "anonymous"}, {&s.Rates.Free, "free"}, {&s.Rates.Premium, "premium"}, {&s.Rates.Redirect, "redirect"}} {
 		if r.limit.Name == "" {
 			r.limit.Name = r.name
 		}

@@ -16,11 +16,12 @@ type page struct {
 	kind, policy string
 	body         []byte
 	tag          string
+	cache        string // Cache-Control
 }
 
 func newPage(kind, policy string, body []byte) page {
 	sum := sha256.Sum256(body)
-	return page{kind, policy, body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	return page{kind, policy, body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, "public, no-cache"}
 }
 
 func (a *API) serveDocument(c *call) error {
@@ -38,7 +39,7 @@ func (a *API) serveDocs(c *call) error {
 // serve answers with a page, or says that the client has it.
 func (c *call) serve(p page) error {
 	h := c.w.Header()
-	h.Set("Cache-Control", "public, no-cache")
+	h.Set("Cache-Control", p.cache)
 	h.Set("ETag", p.tag)
 	h.Set("X-Content-Type-Options", "nosniff")
 	unless, err := parseCondition(c.r.Header, "If-None-Match")

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"kurz/internal/qr"
 )
 
 // need says what a route asks of the actor.
@@ -52,6 +54,7 @@ func routes() []route {
 		{"GET", urls + "/{code}/clicks", required, with(domain, events, paging), (*API).listLinkClicks},
 		{"GET", urls + "/{code}/clicks.csv", required, with(domain, events), (*API).exportLinkClicks},
 		{"GET", urls + "/{code}/live", required, with(domain, watching), (*API).linkLive},
+		{"GET", urls + "/{code}/qr", optional, with(domain, qr.Names()), (*API).linkQR},
 		{"GET", "/api/v1/stats", required, with(whose, report), (*API).allStats},
 		{"GET", "/api/v1/stats.csv", required, with(whose, report), (*API).allStatsCSV},
 		{"GET", "/api/v1/clicks", required, with(whose, events, paging), (*API).listOwnClicks},

@@ -97,7 +97,8 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 		Registry: a.core.Registry, Directory: a.directory, Reports: p.Reports,
 		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand, p.Secret),
 		Domains: a.core.Domains, Limits: p.Limits,
-		Rates: api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium},
+		Rates: api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium, Redirect: s.RateRedirect},
+		Logo:  a.core.Logo,
 		Live:  a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
 		Warn: func(ctx context.Context, msg string, err error) {

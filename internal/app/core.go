@@ -10,14 +10,17 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
 	"kurz/internal/config"
 	"kurz/internal/link"
+	"kurz/internal/qr"
 )
 
 // Surroundings are what the program sees of the world.
@@ -37,12 +40,13 @@ type Surroundings struct {
 type Core struct {
 	Domains   *link.Domains
 	Blocklist *blocklist
+	Logo      *qr.Logo // for QR codes; nil is kurz's own
 	Registry  *link.Registry
 	// changed is told of changes; the server sets it.
 	changed func(context.Context, link.Change)
 }
 
-// NewCore makes a Core. It reads the block list.
+// NewCore makes a Core. It reads the block list and the logo.
 func NewCore(s *config.Settings, links link.Store, w Surroundings) (*Core, error) {
 	domains, err := link.NewDomains(s.BaseURL, s.Domains)
 	if err != nil {
@@ -55,9 +59,34 @@ func NewCore(s *config.Settings, links link.Store, w Surroundings) (*Core, error
 	if err != nil {
 		return nil, err
 	}
-	c := &Core{Domains: domains, Blocklist: blocked}
+	logo, err := openLogo(s.QRLogo)
+	if err != nil {
+		return nil, err
+	}
+	c := &Core{Domains: domains, Blocklist: blocked, Logo: logo}
 	c.Registry = link.NewRegistry(c.settings(s, links, w))
 	return c, nil
+}
+
+// openLogo reads the logo of QR codes; nil without a path.
+func openLogo(path string) (*qr.Logo, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("KURZ_QR_LOGO: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, qr.MaxLogoFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("KURZ_QR_LOGO: %w", err)
+	}
+	logo, err := qr.NewLogo(data)
+	if err != nil {
+		return nil, fmt.Errorf("KURZ_QR_LOGO: %s: %w", path, err)
+	}
+	return logo, nil
 }
 
 // VisitorPeriod is within what unique visitors are exact.

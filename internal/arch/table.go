@@ -28,6 +28,7 @@ func Table() []Line {
 		{Path: "internal/idempotency", Kind: Mechanism},
 		{Path: "internal/job", Kind: Mechanism},
 		{Path: "internal/pace", Kind: Mechanism},
+		{Path: "internal/qr", Kind: Mechanism, Uses: []string{"github.com/piglig/go-qr"}},
 
 		{
 			Path: "internal/edge", Kind: Front,

@@ -26,12 +26,19 @@ const (
 
 func newBar(w *World, what string) *bar {
 	b := &bar{what: what, now: w.Now, began: w.Now()}
-	if f, ok := w.Stderr.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			b.w = f
-		}
+	if isTerminal(w.Stderr) {
+		b.w = w.Stderr
 	}
 	return b
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // reach shows that so much of it all is done.

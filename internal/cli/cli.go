@@ -102,7 +102,7 @@ func newRoot(w *World) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	root.PersistentFlags().String(configFlag, "", "file with settings (default: the one that KURZ_CONFIG names)")
 	root.AddCommand(
-		serveCommand(w), shortenCommand(w), linksCommand(w), statsCommand(w), liveCommand(w),
+		serveCommand(w), shortenCommand(w), linksCommand(w), qrCommand(w), statsCommand(w), liveCommand(w),
 		userCommand(w), keyCommand(w), migrateCommand(w), configCommand(w),
 		doctorCommand(w), backupCommand(w), restoreCommand(w), exportCommand(w), importCommand(w), journalCommand(w), clicksCommand(w), healthCommand(w), versionCommand(w),
 	)

@@ -18,6 +18,7 @@ import (
 	"kurz/internal/config"
 	"kurz/internal/fault"
 	"kurz/internal/link"
+	"kurz/internal/qr"
 )
 
 // source is where the commands about links work: on a server, through
@@ -27,6 +28,7 @@ type source interface {
 	List(ctx context.Context, f client.Filter) iter.Seq2[*client.Link, error]
 	Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error)
 	AllStats(ctx context.Context, s client.Stats) (*client.Report, error)
+	QR(ctx context.Context, code string, q client.QR) ([]byte, error)
 }
 
 // withLinks calls fn with the server that KURZ_SERVER names, or, without one,
@@ -69,6 +71,7 @@ type folder struct {
 	named   bool // a domain was named
 	now     func() time.Time
 	period  string
+	logo    *qr.Logo // of QR codes
 }
 
 func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*folder, error) {
@@ -87,6 +90,7 @@ func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*
 	return &folder{
 		links: core.Registry, reports: data.Reports, domains: core.Domains,
 		domain: d, named: domain != "", now: w.Now, period: app.VisitorPeriod(&s.Settings),
+		logo: core.Logo,
 	}, nil
 }
 

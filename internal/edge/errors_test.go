@@ -206,7 +206,7 @@ func TestPage(t *testing.T) {
 	resp := answered(t, "/setup", fault.New(fault.URLNotFound, "Short code '<script>x' not found"),
 		"Accept", "text/html", "X-Request-Id", "the-one")
 	body := text(t, resp)
-	for _, want := range []string{"This link does not exist", "&lt;script&gt;x", "404", "the-one", "prefers-color-scheme", "viewport"} {
+	for _, want := range []string{"This link does not exist", "&lt;script&gt;x", "404", "the-one", "prefers-color-scheme", "viewport", "Capital and small letters", `href="/favicon.ico"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page lacks %q", want)
 		}

@@ -19,8 +19,9 @@ var (
 
 	errorTemplate = template.Must(template.New("error").Parse(errorSource))
 
-	// errorPolicy allows the page its own style and nothing else.
-	errorPolicy = "default-src 'none'; style-src '" + sourceHash(errorStyle) +
+	// errorPolicy allows the page its own style and the icon of its tab, and
+	// nothing else.
+	errorPolicy = "default-src 'none'; img-src 'self'; style-src '" + sourceHash(errorStyle) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -44,6 +45,16 @@ var titles = map[fault.Code]string{
 	fault.Forbidden:         "This is not for you",
 }
 
+// hints say what a visitor can do.
+var hints = map[fault.Code]string{
+	fault.URLNotFound:       "Is it spelt as it was given to you? Capital and small letters are not the same.",
+	fault.NotFound:          "Is the address spelt as it was given to you?",
+	fault.URLExpired:        "Whoever gave it to you may have a newer one.",
+	fault.URLRevoked:        "Whoever gave it to you may have another one.",
+	fault.RateLimitExceeded: "Wait a moment, and load the page again.",
+	fault.Unavailable:       "Nothing is lost. Wait a moment, and load the page again.",
+}
+
 // errorPage renders the fault for a person.
 func errorPage(f *fault.Error, status int, requestID string) []byte {
 	title, ok := titles[f.Code]
@@ -61,7 +72,7 @@ func errorPage(f *fault.Error, status int, requestID string) []byte {
 	var b bytes.Buffer
 	// The template is fixed and the buffer takes everything.
 	_ = errorTemplate.Execute(&b, map[string]any{
-		"Style": template.CSS(errorStyle), "Title": title, "Message": text,
+		"Style": template.CSS(errorStyle), "Title": title, "Message": text, "Hint": hints[f.Code],
 		"Status": status, "RequestID": requestID,
 	})
 	return b.Bytes()

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,8 +130,11 @@ func (w *Web) home(out http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// robots keeps crawlers from what is for programs. Previews tell them
-// themselves that they are not for the index.
+// robots keeps crawlers from what is for programs, and from nothing else. Who
+// may not fetch a short link can't see where it leads: search engines would
+// list the bare address, and chats and networks, which obey this file, would
+// show no picture of the destination. Previews say themselves that they are not
+// for the index, which only a crawler that may fetch them reads.
 func robots(out http.ResponseWriter, _ *http.Request) error {
 	h := out.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -151,6 +155,7 @@ type previewPage struct {
 	Leads       bool   // to the destination
 	Created     time.Time
 	Ends        time.Time
+	QR, Picture string // addresses of its QR code; "" where there is none
 }
 
 // Preview shows where a link leads: /{code}+. A link whose time has not come
@@ -182,6 +187,18 @@ func (w *Web) Preview(out http.ResponseWriter, r *http.Request) error {
 	}
 	if leads && w.Blocklist.Blocks(target.Host()) {
 		p.State, p.Leads = "blocked", false
+	}
+	if p.Leads {
+		query := url.Values{}
+		if key.Domain != "" {
+			query.Set("domain", string(key.Domain))
+		}
+		path := "/api/v1/urls/" + string(code) + "/qr?"
+		query.Set("size", "288")
+		p.QR = path + query.Encode()
+		query.Set("format", "png")
+		query.Set("size", "1024")
+		p.Picture = path + query.Encode()
 	}
 	p.Before, p.Site, p.After = cut(target)
 	return w.show(out, r, "preview.html", frame{Title: "Where " + w.host(r) + "/" + string(code) + " leads", Hidden: true, Page: p}, pageHeader{

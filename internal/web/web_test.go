@@ -220,6 +220,7 @@ func TestPreview(t *testing.T) {
 	for _, part := range []string{
 		`<a href="https://user.example:8443/a?b=%3Cc%3E&amp;d#e" rel="noopener noreferrer nofollow">https://<b>user.example</b>:8443/a?b=%3Cc%3E&amp;d#e</a>`,
 		`&lt;script&gt;`, "Active", `<time datetime="2026-11-22T10:00:00Z">22 November 2026</time>`, "24 November 2026", `name="robots"`, "https://kurz.example/plain",
+		"<strong>user.example</strong>", `<h1><bdi>&lt;script`, `src="/api/v1/urls/plain/qr?size=288"`, `href="/api/v1/urls/plain/qr?format=png&amp;size=1024"`,
 	} {
 		if !strings.Contains(got.Body, part) {
 			t.Errorf("the preview lacks %s", part)
@@ -229,7 +230,7 @@ func TestPreview(t *testing.T) {
 		t.Errorf("preview: %d %v", got.Status, got.Header)
 	}
 	for path, want := range map[string]string{"/short+": "Expired", "/gone+": "Taken down", "/evil+": "Blocked"} {
-		if got := s.get(t, path); got.Status != 200 || !strings.Contains(got.Body, want) || strings.Contains(got.Body, `<a href="https`) {
+		if got := s.get(t, path); got.Status != 200 || !strings.Contains(got.Body, want) || strings.Contains(got.Body, `<a href="https`) || strings.Contains(got.Body, "/qr") {
 			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
 	}
@@ -245,7 +246,7 @@ func TestPreview(t *testing.T) {
 	}
 	branded := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/brand+", http.NoBody)
 	branded.Host = "GO.example"
-	if got := s.send(t, branded); got.Status != 200 || !strings.Contains(got.Body, "https://go.example/brand") {
+	if got := s.send(t, branded); got.Status != 200 || !strings.Contains(got.Body, "https://go.example/brand") || !strings.Contains(got.Body, "/qr?domain=go.example") {
 		t.Errorf("preview on another domain: %d %s", got.Status, got.Body)
 	}
 }
