@@ -66,6 +66,9 @@ func (c *Counter) Join(o *Counter) {
 	}
 	for key, v := range o.buckets {
 		if mine := c.buckets[key]; mine != nil {
+			if mine.empty() {
+				mine.closed = v.closed
+			}
 			mine.Merge(v)
 		} else {
 			c.buckets[key] = v

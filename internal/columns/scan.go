@@ -17,6 +17,7 @@ type sheetScratch struct {
 	ids    []uint64
 	hashes []uint64
 	later  []uint64
+	visits visits
 }
 
 // AddSheet counts those clicks of a sheet that the query asks for and that have
@@ -39,6 +40,11 @@ func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 			return err
 		}
 	}
+	if scan.visits = !c.filter.owner && !c.filter.Plain(); scan.visits {
+		if err := scan.readVisits(); err != nil {
+			return err
+		}
+	}
 	for block := range Blocks(s.Clicks) {
 		s.open(block)
 		from, to := 0, s.rows
@@ -51,6 +57,9 @@ func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 		if s.err != nil {
 			return s.err
 		}
+	}
+	if scan.visits {
+		return scan.countMarked()
 	}
 	return nil
 }
@@ -69,6 +78,7 @@ type scan struct {
 	// that do not pass are to be taken away.
 	counted, excluded bool
 	estimated         bool // so are the visitors
+	visits            bool // visitors are marked, and counted at last
 	all               int64
 	named             [][]count // for each filter what values it names, and their clicks
 	others            int64     // of the clicks that were looked at by choose, those that are no people's
@@ -92,8 +102,11 @@ func (s *scan) readTotal() (err error) {
 	if s.total, err = s.Load(SheetTotal, 0, s.total); err != nil {
 		return err
 	}
+	if len(s.total) == 0 || s.total[0] != sheetVersion {
+		return ErrDamaged
+	}
 	s.named = make([][]count, len(s.filter.texts))
-	r := &reader{b: s.total}
+	r := &reader{b: s.total[1:]}
 	counts := openTotal(r)
 	eachCount(&counts, func(_ int, clicks, _ int64) { s.all += clicks }, func(_, d int, v count) {
 		for i := range s.filter.texts {
@@ -165,7 +178,7 @@ func (s *scan) totals() (left bool, err error) {
 		}
 	}
 	if s.excluded = 2*gone < s.all; s.excluded {
-		err = s.addTotal(s.total, 1)
+		err = s.addTotal(s.total[1:], 1)
 	}
 	return true, err
 }
@@ -183,7 +196,7 @@ func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
 	times := int64(1)
 	if t.not {
 		times = -1
-		if err := s.addTotal(s.total, 1); err != nil {
+		if err := s.addTotal(s.total[1:], 1); err != nil {
 			return false, err
 		}
 	}
@@ -421,69 +434,4 @@ func (s *scan) countLast(rows []int32) {
 		last = max(last, int64(s.millisColumn().at(int(i))))
 	}
 	s.saw(latest*SlotLength + last)
-}
-
-// countVisitors counts the visitors of the clicks that pass, and notes when the
-// last of these was: the selected ones, or, where they are many, those that are
-// marked.
-func (s *scan) countVisitors(from, to int, many bool) {
-	sheet := &s.Counter.sheet
-	if many && millis(s.Last) > s.last.Load() {
-		s.selected = appendRows(s.selected[:0], sheet.pass, 1)
-		for i := range s.selected {
-			s.selected[i] += int32(from)
-		}
-	}
-	if s.countLast(s.selected); !many {
-		visitors := s.visitorColumn()
-		for _, i := range s.selected {
-			s.bucket(s.bucketSlot(int(i))).Add(visitors.at(int(i)))
-		}
-		return
-	}
-	sheet.hashes = s.visitorColumn().numbers(sheet.hashes, from, to)
-	if s.oneBucket {
-		n := 0
-		for i, hash := range sheet.hashes {
-			sheet.hashes[n] = hash
-			n += int(sheet.pass[i])
-		}
-		s.bucket(SlotOf(millis(s.First))).addAll(sheet.hashes[:n])
-		return
-	}
-	sheet.slots = s.slotColumn().numbers(sheet.slots, from, to)
-	if s.second != 0 {
-		s.countTwo()
-		return
-	}
-	for i, hash := range sheet.hashes {
-		if sheet.pass[i] == 1 {
-			s.bucket(int64(min(sheet.slots[i], mostSlot))).Add(hash)
-		}
-	}
-}
-
-// countTwo counts the visitors that are marked in one of two buckets.
-func (s *scan) countTwo() {
-	sheet := &s.Counter.sheet
-	sheet.later = grown(sheet.later, len(sheet.hashes))
-	n, later := 0, 0
-	for i, hash := range sheet.hashes {
-		sheet.hashes[n], sheet.later[later] = hash, hash
-		if pass := int(sheet.pass[i]); int64(sheet.slots[i]) >= s.second {
-			later += pass
-		} else {
-			n += pass
-		}
-	}
-	s.bucket(SlotOf(millis(s.First))).addAll(sheet.hashes[:n])
-	s.bucket(SlotOf(millis(s.Last))).addAll(sheet.later[:later])
-}
-
-// bucketSlot gives a slot of the bucket that a click is in.
-func (s *scan) bucketSlot(i int) int64 {
-	if s.oneBucket {
-		return SlotOf(millis(s.First))
-	}
-	return s.slot(i)
 }

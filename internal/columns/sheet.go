@@ -19,7 +19,7 @@ const sheetBits = 14
 // that a report reads only those that it asks about. It has what reports count,
 // but neither IDs nor links. A column of a block is the version and what
 // dictionary.append or appendAbove gives; the owners are runs.
-const sheetVersion = 1
+const sheetVersion = 2
 
 // The columns of a sheet.
 const (
@@ -27,16 +27,19 @@ const (
 	sheetSlots
 	sheetMillis // within the slot
 	sheetVisitors
+	sheetPlaces // of the visitors in sheetVisits
 	sheetClass
 	sheetTexts   // those that are dimensions, which come first
 	SheetColumns = sheetTexts + Referrer
-	// SheetTotal is no column, but the Total of the whole sheet.
+	// SheetTotal is no column, but the version and the Total of the whole sheet.
 	SheetTotal = SheetColumns
 	// sheetWithout is nor one: from there on stand the visitors by dimension, a
 	// month a block.
 	sheetWithout = SheetTotal + 1
+	// sheetVisits is nor one (see visits.go).
+	sheetVisits = sheetWithout + dimensions
 	// From sheetRare on stand the clicks of rare values by dimension (see rare.go).
-	sheetRare = sheetWithout + dimensions
+	sheetRare = sheetVisits + 1
 	// SheetParts is how many numbers there are for columns and what is none.
 	SheetParts = sheetRare + dimensions
 )
@@ -49,13 +52,13 @@ func Blocks(clicks int) int { return (clicks + SheetRows - 1) / SheetRows }
 func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int, data []byte)) {
 	var total Total
 	total.addRows(r, rows, &totaller{})
-	put(SheetTotal, 0, total.AppendDay(nil))
-	block := 0
+	put(SheetTotal, 0, total.AppendDay([]byte{sheetVersion}))
+	block, places := 0, appendVisits(r, rows, put)
 	for some := range slices.Chunk(rows, SheetRows) {
 		for column := range SheetColumns {
 			r.Breathe()
 			b := append(e.b[:0], sheetVersion)
-			b = e.sheetColumn(b, column, r, some)
+			b = e.sheetColumn(b, column, r, some, places[block*SheetRows:])
 			e.b = append(b, make([]byte, padding)...)
 			put(column, block, e.b)
 		}
@@ -131,7 +134,7 @@ func (r *Rows) dimension(column int, i int32) Text {
 	return r.Texts[column][i]
 }
 
-func (e *Encoder) sheetColumn(b []byte, column int, r *Rows, rows []int32) []byte {
+func (e *Encoder) sheetColumn(b []byte, column int, r *Rows, rows []int32, places []uint64) []byte {
 	n := len(rows)
 	ms := func(i int) uint64 { return uint64(millis(r.IDs[rows[i]])) }
 	switch column {
@@ -143,6 +146,8 @@ func (e *Encoder) sheetColumn(b []byte, column int, r *Rows, rows []int32) []byt
 		return appendAbove(b, n, func(i int) uint64 { return ms(i) % SlotLength })
 	case sheetVisitors:
 		return appendAbove(b, n, func(i int) uint64 { return r.Visitors[rows[i]] })
+	case sheetPlaces:
+		return appendAbove(b, n, func(i int) uint64 { return places[i] })
 	case sheetClass:
 		return e.d.append(b, n, func(i int) uint64 { return uint64(r.Classes[rows[i]]) })
 	}
@@ -190,6 +195,9 @@ type Sheet struct {
 	// greatest ID.
 	Clicks      int
 	First, Last click.ID
+	// From AloneFrom up to, but without, AloneEnd no other clicks of the report
+	// are, in milliseconds since 1970.
+	AloneFrom, AloneEnd int64
 
 	block, rows int
 	buffers     [SheetColumns][]byte
@@ -249,6 +257,7 @@ func (s *Sheet) number(column int) *above {
 func (s *Sheet) slotColumn() *above    { return s.number(sheetSlots) }
 func (s *Sheet) millisColumn() *above  { return s.number(sheetMillis) }
 func (s *Sheet) visitorColumn() *above { return s.number(sheetVisitors) }
+func (s *Sheet) visitColumn() *above   { return s.number(sheetPlaces) }
 
 // slot gives the slot of a click.
 func (s *Sheet) slot(i int) int64 { return int64(min(s.slotColumn().at(i), mostSlot)) }

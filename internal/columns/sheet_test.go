@@ -44,6 +44,7 @@ func FuzzSheet(f *testing.F) {
 		{Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{"rare"}}}},
 		{Filters: []click.Filter{{Dimension: click.ByBrowser, Values: []string{"unknown"}}}, Subject: click.Subject{Owner: 5}},
 		{From: start.Add(time.Hour), To: start.Add(20 * time.Hour)},
+		{Filters: []click.Filter{{Dimension: click.ByBrowser, Values: []string{"unknown"}}}, Zone: time.FixedZone("", 5*60*60)},
 		{},
 	}
 	f.Fuzz(func(t *testing.T, column, block int, data []byte) {
@@ -52,8 +53,11 @@ func FuzzSheet(f *testing.F) {
 				q.From, q.To = time.UnixMilli(0), start.AddDate(1, 0, 0)
 			}
 			q.Kinds, q.Interval = click.Humans, click.Monthly
+			if q.Zone != nil {
+				q.Interval = click.Daily
+			}
 			sheet := columns.Sheet{
-				Clicks: clicks, First: rows.IDs[0], Last: rows.IDs[clicks-1],
+				Clicks: clicks, First: rows.IDs[0], Last: rows.IDs[clicks-1], AloneEnd: 1 << 50,
 				Load: func(c, b int, _ []byte) ([]byte, error) {
 					if c == column && b == block {
 						return data, nil

@@ -84,3 +84,55 @@ func TestAllButOne(t *testing.T) {
 		recount(t, c, country, q, events)
 	}
 }
+
+// TestFiltersDivideDays asks by hour, day, week and month, in zones whose days are
+// not those of UTC and whose clocks are set back meanwhile, for visitors who are
+// there on both sides of midnight.
+func TestFiltersDivideDays(t *testing.T) {
+	r := rand.New(rand.NewPCG(41, 42))
+	first := time.Date(2026, 10, 9, 5, 0, 0, 0, time.UTC)
+	const clicks = 60_000
+	step := 40 * 24 * time.Hour / clicks
+	events := make([]click.Event, clicks)
+	for i := range events {
+		at := first.Add(time.Duration(i) * step).Truncate(time.Millisecond)
+		events[i] = click.Event{
+			ID: click.NewID(at, uint64(i+1)), Sequence: uint64(i + 1), Time: at, Link: link.ID(1 + r.IntN(100)),
+			Kind: click.Kind(1 + r.IntN(10)/9), Trigger: click.ByLink,
+			// Someone new every 17 hours, nobody now and then, and some always.
+			Visitor: uint64(i/1000)<<32 + uint64(r.IntN(600)),
+			Details: click.Details{Country: fmt.Sprint("C", r.IntN(3)), Browser: fmt.Sprint("Browser ", r.IntN(40)/39)},
+		}
+		switch r.IntN(30) {
+		case 0:
+			events[i].Visitor = 0
+		case 1:
+			events[i].Visitor = uint64(1 + r.IntN(50))
+		}
+	}
+	c := sqlite.SizedClicks(openClicks(t, filepath.Join(t.TempDir(), "clicks.db")), 5_000, 1<<40)
+	drain(t, c, events)
+	for _, zone := range []string{"UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Havana"} {
+		at, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, interval := range []click.Interval{click.Hourly, click.Daily, click.Weekly, click.Monthly} {
+			for n, filters := range [][]click.Filter{
+				{{Dimension: click.ByCountry, Values: []string{"C1"}}},
+				{{Dimension: click.ByCountry, Values: []string{"C1"}, Not: true}},
+				{{Dimension: click.ByBrowser, Values: []string{"Browser 1"}}},
+				{{Dimension: click.ByBrowser, Values: []string{"Browser 0"}}, {Dimension: click.ByCountry, Values: []string{"C0", "C2"}}},
+			} {
+				q := click.Query{
+					From: first, To: first.AddDate(0, 0, 41), Interval: interval, Zone: at, Top: 5, Filters: filters,
+					Kinds: []click.KindSet{click.Humans, click.AllKind}[n%2],
+				}
+				if n == 3 {
+					q.From, q.To = first.AddDate(0, 0, 3).Add(time.Minute), first.AddDate(0, 0, 33).Add(7*time.Hour)
+				}
+				recount(t, c, fmt.Sprint(zone, " ", interval, " ", filters), q, events)
+			}
+		}
+	}
+}

@@ -37,6 +37,9 @@ type part struct {
 	first   click.ID
 	last    click.ID
 	outline []link.ID // the first link of each chunk
+	// From one time up to, but without, the other, in milliseconds since 1970, no
+	// other part of a report has clicks.
+	aloneFrom, aloneEnd int64
 }
 
 // overlaps reports whether the part may have clicks from first up to, but

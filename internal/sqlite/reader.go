@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"runtime"
+	"slices"
 	"sync"
 
 	"zombiezen.com/go/sqlite"
@@ -27,7 +30,22 @@ func newReader(c *sqlite.Conn, q *click.Query) (r *reader, err error) {
 	if r.parts, err = listParts(c, selectParts, int64(r.first), int64(r.end)); err != nil {
 		return nil, err
 	}
+	findAlone(r.parts)
 	return r, r.use(c)
+}
+
+// findAlone finds out when each of some parts is alone.
+func findAlone(list []*part) {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b *part) int { return cmp.Compare(a.first, b.first) })
+	before := int64(math.MinInt64)
+	for i, p := range list {
+		p.aloneFrom, p.aloneEnd = before, math.MaxInt64
+		if i+1 < len(list) {
+			p.aloneEnd = list[i+1].first.Time().UnixMilli()
+		}
+		before = max(before, p.last.Time().UnixMilli()+1)
+	}
 }
 
 // use makes the reader read by a connection.

@@ -119,6 +119,7 @@ func newSheets(c *sqlite.Conn) (*sheets, error) {
 func (s *sheets) count(counter *columns.Counter, p *part, first, end click.ID) error {
 	s.part = p
 	s.sheet.Clicks, s.sheet.First, s.sheet.Last = int(p.clicks), p.first, p.last
+	s.sheet.AloneFrom, s.sheet.AloneEnd = p.aloneFrom, p.aloneEnd
 	err := counter.AddSheet(&s.sheet, first, end)
 	if errors.Is(err, columns.ErrDamaged) {
 		return errDamagedPart

@@ -23,7 +23,8 @@ CREATE TABLE chunks (
 ) STRICT;
 
 -- The clicks of a rolled part a second time, by column, for reports of many
--- links. An id is the part's, the column's in 6 bits and the block's in 13.
+-- links, and the visitors of each of its days. An id is the part's, the column's
+-- in 6 bits and the block's in 13.
 CREATE TABLE sheets (
     id   INTEGER NOT NULL PRIMARY KEY,
     data BLOB    NOT NULL
