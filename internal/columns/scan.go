@@ -40,7 +40,7 @@ func (c *Counter) AddSheet(s *Sheet, first, end click.ID) error {
 			return err
 		}
 	}
-	if scan.visits = !c.filter.owner && !c.filter.Plain(); scan.visits {
+	if scan.visits = !c.filter.owner && !c.filter.Plain() && scan.keepsMany(); scan.visits {
 		if err := scan.readVisits(); err != nil {
 			return err
 		}
@@ -152,6 +152,24 @@ func (s *scan) rareValues(first, end click.ID) (done bool, err error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// manyOf says what share of the clicks a filter keeps at least for their visitors
+// to be marked: looking up the hashes of fewer is less work.
+const manyOf = 16
+
+// keepsMany reports whether each filter keeps many clicks.
+func (s *scan) keepsMany() bool {
+	for i, named := range s.named {
+		n := int64(0)
+		for _, v := range named {
+			n += v.n
+		}
+		if !s.filter.texts[i].not && n*manyOf < s.all {
+			return false
+		}
+	}
+	return true
 }
 
 // totals counts by Totals where that is less work. It reports whether anything
