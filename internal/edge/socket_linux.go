@@ -12,7 +12,7 @@ import (
 
 // socket reads and writes a TCP connection by the calls for sockets, which
 // leave out what the calls for files look at, and without telling Go's
-// scheduler: sockets of Go never block. That is a twentieth of a redirect.
+// scheduler: sockets of Go never block. That is about a hundredth of a redirect.
 // Deadlines and Close are those of the net.Conn.
 type socket struct {
 	conn net.Conn
