@@ -13,6 +13,7 @@ import (
 // Parts are what a kurz is made of, each behind its contract. All are needed.
 type Parts struct {
 	Links       link.Store
+	Index       link.Upkeep // of Links; nil: it has none
 	Routes      link.Cache // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store

@@ -52,6 +52,7 @@ type Settings struct {
 	AnonymousCreate bool   `env:"ANONYMOUS_CREATE" default:"true" group:"Links" doc:"Whether links can be made without an API key."`
 	AllowPrivate    bool   `env:"ALLOW_PRIVATE" default:"false" group:"Links" doc:"Whether links may lead to loopback and private addresses and to names without a dot."`
 	Blocklist       string `env:"BLOCKLIST" group:"Links" doc:"File of domains that links may not lead to, one a line, subdomains included. Read anew when it changes."`
+	ArchiveAfter    Archiving `env:"ARCHIVE_AFTER" default:"off" group:"Links" doc:"After how many days, such as 90d, links that have expired or were revoked are archived: listings and searches leave them out unless they are asked for. They keep their codes, statistics and answers, and come back when they are restored."`
 	QRLogo          string `env:"QR_LOGO" group:"Links" doc:"PNG file, at most 256 KiB and 2048 × 2048 pixels, for the middle of QR codes that ask for a logo. Without it they get the mark of kurz. Read at the start."`
 
 	RateAnonymous ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
@@ -93,6 +94,9 @@ func (s Sync) Strict() bool { return s == 0 }
 
 // Retention is how long single clicks are kept; 0 is for ever.
 type Retention time.Duration
+
+// Archiving is how long links that have ended are listed; 0 is for ever.
+type Archiving time.Duration
 
 // Rotation is how often the visitor hash's key changes.
 type Rotation string

@@ -43,8 +43,29 @@ const (
 	dropLoose   = `DELETE FROM search_loose`
 )
 
-// Tidy is that of link.Upkeep.
+// Tidy is that of link.Upkeep. Where nothing was changed it costs nothing.
 func (s *Links) Tidy(ctx context.Context) error {
+	dirty := s.index.dirty.Swap(false) || s.index.calls%lookEvery == 0
+	if s.index.calls++; !dirty {
+		return nil
+	}
+	s.index.behind.Store(true)
+	if err := s.tidy(ctx); err != nil {
+		s.index.dirty.Store(true)
+		return err
+	}
+	s.index.behind.Store(false)
+	return nil
+}
+
+// lookEvery is how many calls of Tidy pass before it looks for changes that it
+// was not told of: those of other processes.
+const lookEvery = 60
+
+// Indexed reports whether the index was up to date when it was last looked.
+func (s *Links) Indexed() bool { return !s.index.behind.Load() }
+
+func (s *Links) tidy(ctx context.Context) error {
 	if s.index.damaged.Load() {
 		if err := s.dropIndex(ctx); err != nil {
 			return err

@@ -34,7 +34,9 @@ var (
 
 // NewLinks gives the store kept in a file of schema Main, for its server.
 func NewLinks(db *DB) *Links {
-	return &Links{db: db, index: index{tailFrom: tailFrom, looseFrom: looseFrom, docs: search.MaxDocs}}
+	s := &Links{db: db, index: index{tailFrom: tailFrom, looseFrom: looseFrom, docs: search.MaxDocs}}
+	s.index.behind.Store(true)
+	return s
 }
 
 // NewLinksBeside is NewLinks for a process beside the server, which is told by
@@ -95,6 +97,9 @@ const (
 
 // Insert is that of link.Store.
 func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
+	if !s.index.dirty.Load() {
+		s.index.dirty.Store(true)
+	}
 	n.Link.Tags = slices.Clone(n.Link.Tags)
 	tags, err := encodeTags(n.Link.Tags)
 	if err != nil {
@@ -187,6 +192,7 @@ func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
 
 // Update is that of link.Store.
 func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
+	s.index.dirty.Store(true)
 	l.Tags = slices.Clone(l.Tags)
 	tags, err := encodeTags(l.Tags)
 	if err != nil {

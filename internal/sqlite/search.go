@@ -34,6 +34,9 @@ type index struct {
 	mu          sync.Mutex
 	directories map[int64]*search.Directory
 	swept       bool // of what an earlier process did not finish
+	dirty       atomic.Bool // links were stored or changed since Tidy began last
+	behind      atomic.Bool // Tidy has not yet come to an end
+	calls       int         // of Tidy
 	// When segments are made, and how many links they have at most.
 	tailFrom, looseFrom, docs int
 	damaged                   atomic.Bool
