@@ -38,6 +38,7 @@ type lab struct {
 	load, version string
 	values        map[string]string
 	notes         []string
+	tables        []string // of the stages, in Markdown
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
