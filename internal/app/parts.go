@@ -14,7 +14,7 @@ import (
 type Parts struct {
 	Links       link.Store
 	Index       link.Upkeep // of Links; nil: it has none
-	Routes      link.Cache // of this node
+	Routes      link.Cache  // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
 	Secret      []byte // of this installation, kept apart from the stores

@@ -240,7 +240,7 @@ func (s *Links) publish(ctx context.Context, id int64, built *search.Built, also
 		next += int64(len(some))
 		err := s.db.write(ctx, func(c *sqlite.Conn) error {
 			for i, data := range some {
-				_, err := change(c, insertBlock, func(b *binder) { b.int(first + int64(i)); b.blob(data) })
+				_, err := change(c, insertBlock, func(b *binder) { b.int(first + int64(i)); b.blob(withSum(data)) })
 				if err != nil {
 					return err
 				}

@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -33,7 +36,7 @@ var errNoIndex = errors.New("the search index has yet to be made")
 type index struct {
 	mu          sync.Mutex
 	directories map[int64]*search.Directory
-	swept       bool // of what an earlier process did not finish
+	swept       bool        // of what an earlier process did not finish
 	dirty       atomic.Bool // links were stored or changed since Tidy began last
 	behind      atomic.Bool // Tidy has not yet come to an end
 	calls       int         // of Tidy
@@ -55,7 +58,7 @@ func listSegments(c *sqlite.Conn) (list []segment, err error) {
 		s.First, s.Last = link.ID(r.int()), link.ID(r.int())
 		if !r.s.ColumnIsNull(r.n) {
 			dead := readBytes(r.s, r.n, nil)
-			s.Dead = make(search.Set, len(dead)/8)
+			s.Dead = make(search.Set, (len(dead)+7)/8)
 			for i := range dead {
 				s.Dead[i/8] |= uint64(dead[i]) << (i % 8 * 8)
 			}
@@ -201,10 +204,24 @@ func (b *blocks) Block(segment int64, place int) ([]byte, error) {
 		b.data, found = readBytes(r.s, 0, b.data), true
 		return false
 	})
-	if err == nil && !found {
-		err = search.ErrDamaged
+	if err != nil {
+		return nil, err
 	}
-	return b.data, err
+	n := len(b.data) - sumSize
+	if !found || n < 0 || binary.LittleEndian.Uint32(b.data[n:]) != crc32.Checksum(b.data[:n], castagnoli) {
+		return nil, search.ErrDamaged
+	}
+	return b.data[:n], nil
+}
+
+// A block ends with its CRC-32C: one that is cut could be read all the same, and
+// links in it would not be found.
+const sumSize = 4
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func withSum(block []byte) []byte {
+	return binary.LittleEndian.AppendUint32(slices.Clip(block), crc32.Checksum(block, castagnoli))
 }
 
 // Link is that of search.Source.
