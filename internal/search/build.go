@@ -97,7 +97,11 @@ func (b *builder) appendSets(s *Built, docs int) (firsts []term) {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortFunc(order, func(x, y int32) int { return cmp.Compare(b.terms[x], b.terms[y]) })
+	breathe := sometimes(b.breathe)
+	slices.SortFunc(order, func(x, y int32) int {
+		breathe()
+		return cmp.Compare(b.terms[x], b.terms[y])
+	})
 	var block, set []byte
 	var before term
 	for i, at := range order {
@@ -115,7 +119,7 @@ func (b *builder) appendSets(s *Built, docs int) (firsts []term) {
 		block = binary.AppendUvarint(block, uint64(len(set)))
 		block = append(block, set...)
 		before = t
-		if i%64 == 0 {
+		if i%16 == 0 {
 			b.breathe()
 		}
 	}
@@ -181,7 +185,7 @@ func appendColumns(s *Built, links []link.Link, breathe func()) (starts [columns
 				data = binary.LittleEndian.AppendUint64(data, uint64(id))
 			}
 		case updatedColumn, codeColumn, titleColumn, endColumn:
-			for _, place := range orderOf(links, column) {
+			for _, place := range orderOf(links, column, sometimes(breathe)) {
 				data = binary.LittleEndian.AppendUint16(data, place)
 			}
 		default:
@@ -196,11 +200,22 @@ func appendColumns(s *Built, links []link.Link, breathe func()) (starts [columns
 	return starts
 }
 
-func orderOf(links []link.Link, column int) []uint16 {
+// sometimes gives a function that is quick enough for comparisons.
+func sometimes(breathe func()) func() {
+	n := 0
+	return func() {
+		if n++; n%256 == 0 {
+			breathe()
+		}
+	}
+}
+
+func orderOf(links []link.Link, column int, breathe func()) []uint16 {
 	var titles []string
 	if column == titleColumn {
 		titles = make([]string, len(links))
 		for i := range links {
+			breathe()
 			titles[i] = link.TitleKey(links[i].Title)
 		}
 	}
@@ -209,6 +224,7 @@ func orderOf(links []link.Link, column int) []uint16 {
 		order[i] = uint16(i)
 	}
 	slices.SortFunc(order, func(x, y uint16) int {
+		breathe()
 		a, b, by := &links[x], &links[y], 0
 		switch column {
 		case updatedColumn:
