@@ -231,6 +231,9 @@ func acquainted(ctx context.Context, s *program.Server) error {
 // them.
 const knownKeys = "kurz_known_keys"
 
+// indexing is the metric of whether links are still being indexed.
+const indexing = "kurz_search_indexing"
+
 // await waits until a metric is as it should be.
 func await(ctx context.Context, s *program.Server, name string, done func(value float64) bool) error {
 	ticker := time.NewTicker(20 * time.Millisecond)

@@ -81,8 +81,20 @@ func TestPage(t *testing.T) {
 		}
 		domain := link.Domain("")
 		for _, q := range []link.Query{
-			{}, {Text: "a"}, {Text: "ab"}, {Text: "ä"}, {Text: "strasse sud"}, {Text: "/10"}, {Text: "x1"}, {Text: "nach 7"}, {Text: "tag"}, {Tag: "tag"},
-			{Text: "zz"}, {Owner: 1, Text: "https"}, {Domain: &domain, Status: link.Expired, Now: time.UnixMilli(1e12 + 4000)}, {Text: "example.com/1", Owner: 2},
+			{},
+			{Text: "a"},
+			{Text: "ab"},
+			{Text: "ä"},
+			{Text: "strasse sud"},
+			{Text: "/10"},
+			{Text: "x1"},
+			{Text: "nach 7"},
+			{Text: "tag"},
+			{Tag: "tag"},
+			{Text: "zz"},
+			{Owner: 1, Text: "https"},
+			{Domain: &domain, Status: link.Expired, Now: time.UnixMilli(1e12 + 4000)},
+			{Text: "example.com/1", Owner: 2},
 		} {
 			for _, sort := range link.Sorts() {
 				q.Sort, q.Limit, q.After = sort, 7, link.Cursor{}
