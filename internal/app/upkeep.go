@@ -89,7 +89,7 @@ func (a *App) each(ctx context.Context, interval time.Duration, meaning string, 
 			return nil //nolint:nilerr // the end, not a failure
 		}
 		if err != nil && !failing {
-			a.logger.Warn(meaning, "error", err)
+			a.logger.Warn("work in the background failed and is tried again", "meaning", meaning, "error", err)
 		}
 		failing = err != nil
 		select {

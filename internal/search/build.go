@@ -243,7 +243,7 @@ func orderOf(links []link.Link, column int, breathe func()) []uint16 {
 
 // timesOf gives a column of times; nil if no link has one.
 func timesOf(links []link.Link, column int) []byte {
-	data, any := make([]byte, 0, 4*len(links)), uint32(0)
+	data, some := make([]byte, 0, 4*len(links)), uint32(0)
 	for i := range links {
 		t := links[i].StartsAt
 		switch column {
@@ -252,10 +252,10 @@ func timesOf(links []link.Link, column int) []byte {
 		case revokedColumn:
 			t = links[i].RevokedAt
 		}
-		any |= second(t)
+		some |= second(t)
 		data = binary.LittleEndian.AppendUint32(data, second(t))
 	}
-	if any == 0 {
+	if some == 0 {
 		return nil
 	}
 	return data
