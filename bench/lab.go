@@ -38,6 +38,7 @@ type lab struct {
 	load, version string
 	values        map[string]string
 	notes         []string
+	tables        []string // of the stages, in Markdown
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
@@ -229,6 +230,9 @@ func acquainted(ctx context.Context, s *program.Server) error {
 // knownKeys is the metric of how many codes a server knows, 0 while it reads
 // them.
 const knownKeys = "kurz_known_keys"
+
+// indexing is the metric of whether links are still being indexed.
+const indexing = "kurz_search_indexing"
 
 // await waits until a metric is as it should be.
 func await(ctx context.Context, s *program.Server, name string, done func(value float64) bool) error {

@@ -70,6 +70,7 @@ var stages = []stage{
 	{"collected", collected},
 	{"tls", overTLS},
 	{"reports", reports},
+	{"search", searches},
 	{"kills", kills},
 	{"powercuts", powerCuts},
 	{"damage", damage},

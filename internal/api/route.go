@@ -42,7 +42,7 @@ func routes() []route {
 	with := func(more []string, lists ...[]string) []string {
 		return append(slices.Concat(lists...), more...)
 	}
-	listing := with([]string{"q", "tag", "status", "sort", "domain", "owner"}, paging)
+	listing := with([]string{"q", "tag", "status", "archived", "sort", "domain", "owner"}, paging)
 	return []route{
 		{"POST", urls, optional, nil, (*API).createLink},
 		{"GET", urls, required, listing, (*API).listLinks},

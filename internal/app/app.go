@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kurz/internal/account"
@@ -35,6 +36,8 @@ type App struct {
 	answers   idempotency.Store
 	pump      *click.Pump
 	upkeep    click.Upkeep
+	index     link.Upkeep
+	archived  atomic.Int64 // links put away since the start
 	live      *click.Live
 	edge      *edge.Edge
 	setup     string // the secret of the set-up link
@@ -48,7 +51,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 	}
 	a := &App{
 		settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency,
-		upkeep: p.Upkeep, live: click.NewLive(w.Now), setup: rand.Text(),
+		upkeep: p.Upkeep, index: p.Index, live: click.NewLive(w.Now), setup: rand.Text(),
 	}
 	a.directory = account.NewDirectory(p.Accounts, w.Now, w.Rand)
 	a.resolver = redirect.NewResolver(redirect.ResolverSettings{
@@ -179,6 +182,8 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 		"clicks":            a.pump.Run,
 		"sweep":             a.sweep,
 		"upkeep":            a.keepUp,
+		"index":             a.keepIndex,
+		"archive":           a.keepArchive,
 		"block list":        func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) },
 	} {
 		work.Go(func() {

@@ -13,7 +13,8 @@ import (
 // Parts are what a kurz is made of, each behind its contract. All are needed.
 type Parts struct {
 	Links       link.Store
-	Routes      link.Cache // of this node
+	Index       link.Upkeep // of Links; nil: it has none
+	Routes      link.Cache  // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
 	Secret      []byte // of this installation, kept apart from the stores

@@ -190,9 +190,12 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	}
 	clicks := sqlite.NewClicks(b.data.clicks)
 	clicks.Breathe = o.Breathe
+	links := sqlite.NewLinks(b.data.main)
+	links.Breathe = o.Breathe
+	b.data.Links = links
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
-		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
+		Links: links, Index: links, Routes: routes, Accounts: b.data.Accounts,
 		Idempotency: answers, Secret: secret,
 		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
 		Enricher: enrich.New(), Locator: locator, Hasher: b.hasher,
@@ -200,7 +203,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 		Checks: []app.Check{
 			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
 		},
-		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), b.cityMeasures()),
+		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), indexMeasures(links), b.cityMeasures()),
 	}
 	if b.cities != nil {
 		b.Parts.Checks = append(b.Parts.Checks, app.Check{Name: "city database", Run: b.describeCities})

@@ -69,6 +69,12 @@ func routeMeasures(r *memory.Routes) []app.Measure {
 	}
 }
 
+func indexMeasures(links *sqlite.Links) []app.Measure {
+	return []app.Measure{
+		{Name: "kurz_search_indexing", Help: "1 while links are being indexed: searches and listings may be slow until then.", Read: func() float64 { return oneIf(!links.Indexed()) }},
+	}
+}
+
 func (b *Backend) keyMeasures() []app.Measure {
 	return []app.Measure{
 		{Name: "kurz_visitor_key_failing", Help: "1 while the file of the visitor keys can't be written.", Read: func() float64 { return oneIf(b.hasher.Err() != nil) }},

@@ -147,6 +147,15 @@ func (f *folder) query(filter client.Filter) (link.Query, error) {
 	if q.Status != "" && !slices.Contains([]link.Status{link.Scheduled, link.Active, link.Expired, link.Revoked}, q.Status) {
 		return q, fault.Invalid("status", "must be scheduled, active, expired or revoked")
 	}
+	switch filter.Archived {
+	case "", "false":
+	case "true":
+		q.Archived = link.OnlyArchived
+	case "any":
+		q.Archived = link.AlsoArchived
+	default:
+		return q, fault.Invalid("archived", "must be true, false or any")
+	}
 	return q, nil
 }
 
@@ -168,7 +177,7 @@ func (f *folder) show(l *link.Link, clicks int64) *client.Link {
 		Title: l.Title, Notes: l.Notes, Tags: l.Tags, ContentID: l.ContentID,
 		RedirectStatus: l.RedirectStatus, EdgeTTL: int(l.EdgeTTL / time.Second), ForwardQuery: l.ForwardQuery,
 		ExpiredURL: string(l.ExpiredURL), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt,
-		StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt,
+		StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt, ArchivedAt: l.ArchivedAt,
 	}
 	if l.Alias {
 		shown.CustomAlias = shown.ShortCode

@@ -79,7 +79,9 @@ func (f Field) set(s *Settings, text string) error {
 	case *Sync:
 		return parseSync(p, text)
 	case *Retention:
-		return parseRetention(p, text)
+		return parseDays((*time.Duration)(p), text, "keep")
+	case *Archiving:
+		return parseDays((*time.Duration)(p), text, "off")
 	case *Rotation:
 		return parseRotation(p, text)
 	case *ratelimit.Limit:
@@ -131,10 +133,9 @@ func (f Field) text(s *Settings) string {
 		}
 		return time.Duration(v).String()
 	case Retention:
-		if v == 0 {
-			return "keep"
-		}
-		return strconv.Itoa(int(time.Duration(v)/day)) + "d"
+		return daysText(time.Duration(v), "keep")
+	case Archiving:
+		return daysText(time.Duration(v), "off")
 	case encoding.TextMarshaler:
 		b, err := v.MarshalText()
 		if err != nil {
@@ -170,17 +171,26 @@ func parseSync(p *Sync, text string) error {
 	return nil
 }
 
-func parseRetention(p *Retention, text string) error {
-	if text == "keep" {
+// daysText gives what parseDays reads.
+func daysText(d time.Duration, none string) string {
+	if d == 0 {
+		return none
+	}
+	return strconv.Itoa(int(d/day)) + "d"
+}
+
+// parseDays reads a number of days, or the word for none.
+func parseDays(p *time.Duration, text, none string) error {
+	if text == none {
 		*p = 0
 		return nil
 	}
 	days, ok := strings.CutSuffix(text, "d")
 	n, err := strconv.Atoi(days)
 	if !ok || err != nil || n < 1 || n > 36500 {
-		return fmt.Errorf("%q is neither keep nor a number of days such as 90d", text)
+		return fmt.Errorf("%q is neither %s nor a number of days such as 90d", text, none)
 	}
-	*p = Retention(time.Duration(n) * day)
+	*p = time.Duration(n) * day
 	return nil
 }
 

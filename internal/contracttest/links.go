@@ -99,6 +99,7 @@ func full(n int) link.Link {
 	l.StartsAt = time.UnixMilli(0).UTC() // not the zero time
 	l.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
 	l.RevokedAt = at(1e6).Add(time.Millisecond)
+	l.ArchivedAt = at(1e6 + 1)
 	l.ExpiredURL = "http://example.org/over?"
 	l.CreatedAt = at(n).Add(123 * time.Millisecond)
 	l.UpdatedAt = at(n).Add(456 * time.Millisecond)

@@ -90,27 +90,31 @@ func (m *model) page(q link.Query) []link.Link {
 	for _, l := range m.links {
 		if (q.Owner == 0 || l.Owner == q.Owner) && (q.Domain == nil || l.Domain == *q.Domain) &&
 			(q.Tag == "" || slices.Contains(l.Tags, q.Tag)) && hasText(&l, q.Text) &&
-			(q.Status == "" || l.Status(q.Now) == q.Status) {
+			(q.Status == "" || l.Status(q.Now) == q.Status) &&
+			(q.Archived == link.AlsoArchived || l.ArchivedAt.IsZero() == (q.Archived == link.LeaveArchived)) {
 			out = append(out, l)
 		}
 	}
 	return sorted(out, q.Sort)
 }
 
-func hasText(l *link.Link, text string) bool {
-	text = lower(text)
-	return strings.Contains(lower(string(l.Code)), text) || strings.Contains(lower(l.Title), text) ||
-		strings.Contains(lower(string(l.Destination)), text)
+// hasText reports whether each of the words is in one of the texts.
+func hasText(l *link.Link, words string) bool {
+	texts := append([]string{string(l.Code), l.Title, string(l.Destination)}, l.Tags...)
+	for _, word := range strings.Fields(plainText(words)) {
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(plainText(text), word) }) {
+			return false
+		}
+	}
+	return true
 }
 
-// lower lowers ASCII letters only.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
+// plainText spells out what folding does to the letters of the suite.
+func plainText(s string) string {
+	return strings.NewReplacer(
+		"é", "e", "\u0301", "", "ä", "a", "ö", "o", "ü", "u", "ß", "ss", "ﬁ", "fi", "ò", "o",
+		"\xff", "\ufffd",
+	).Replace(strings.ToLower(strings.ReplaceAll(s, "İ", "i")))
 }
 
 // sorted gives a copy of the links in the order of sort.
@@ -123,6 +127,11 @@ func sorted(links []link.Link, sort link.Sort) []link.Link {
 			order = a.UpdatedAt.Compare(b.UpdatedAt)
 		case link.ByCode, link.ByCodeDown:
 			order = cmp.Compare(a.Code, b.Code)
+		case link.ByTitle, link.ByTitleDown:
+			// Those without one are the last.
+			order = cmp.Or(bothOrNone(a.Title == "", b.Title == ""), cmp.Compare(plainText(a.Title), plainText(b.Title)))
+		case link.FirstEnd, link.LastEnd:
+			order = cmp.Or(bothOrNone(a.ExpiresAt.IsZero(), b.ExpiresAt.IsZero()), a.ExpiresAt.Compare(b.ExpiresAt))
 		}
 		order = cmp.Or(order, cmp.Compare(a.ID, b.ID))
 		if sort == "" || sort[0] == '-' {
@@ -131,6 +140,17 @@ func sorted(links []link.Link, sort link.Sort) []link.Link {
 		return order
 	})
 	return out
+}
+
+// bothOrNone puts what is behind what is not.
+func bothOrNone(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // linksModel makes random calls with few different values, so that they meet.
@@ -188,6 +208,9 @@ func (r *linksRun) draw(t *rapid.T) link.Link {
 	if pick("expires", 4) == 0 {
 		l.ExpiresAt = at(r.now + pick("until", 9) - 4)
 	}
+	if pick("archived", 4) == 0 {
+		l.ArchivedAt = at(r.now)
+	}
 	if pick("starts", 4) == 0 {
 		l.StartsAt = at(r.now + pick("from", 9) - 4)
 	}
@@ -236,13 +259,14 @@ func (r *linksRun) compare(t *rapid.T, want link.Link, wantErr error, got link.L
 
 func (r *linksRun) page(t *rapid.T) {
 	q := link.Query{
-		Domain: &r.domain,
-		Text:   rapid.SampledFrom([]string{"", "a", "B", "%", "é", "code1", "/0"}).Draw(t, "text"),
-		Tag:    rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "tag"),
-		Status: rapid.SampledFrom([]link.Status{"", link.Scheduled, link.Active, link.Expired, link.Revoked}).Draw(t, "status"),
-		Now:    at(r.now),
-		Sort:   rapid.SampledFrom(allSorts).Draw(t, "sort"),
-		Limit:  rapid.IntRange(1, 5).Draw(t, "limit"),
+		Domain:   &r.domain,
+		Text:     rapid.SampledFrom([]string{"", "a", "B", "%", "é", "code1", "/0"}).Draw(t, "text"),
+		Tag:      rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "tag"),
+		Status:   rapid.SampledFrom([]link.Status{"", link.Scheduled, link.Active, link.Expired, link.Revoked}).Draw(t, "status"),
+		Now:      at(r.now),
+		Archived: rapid.SampledFrom([]link.Archived{link.LeaveArchived, link.LeaveArchived, link.OnlyArchived, link.AlsoArchived}).Draw(t, "archived"),
+		Sort:     rapid.SampledFrom(allSorts).Draw(t, "sort"),
+		Limit:    rapid.IntRange(1, 5).Draw(t, "limit"),
 	}
 	if rapid.Bool().Draw(t, "mine") {
 		q.Owner = account.ID(r.run*10 + 1)

@@ -222,6 +222,62 @@ func (r *Registry) Revoke(ctx context.Context, a account.Actor, k Key) error {
 	return err
 }
 
+// archivers is how many links Archive changes at once, so that stores may commit
+// them together.
+const archivers = 32
+
+// Archive puts away the links that ended, by expiry or revocation, before a time
+// and have not begun anew since. Done is told of each. It gives how many they
+// were, also where it fails half-way; who calls it again goes on.
+func (r *Registry) Archive(ctx context.Context, before time.Time, done func(Link)) (n int, err error) {
+	for _, status := range []Status{Expired, Revoked} {
+		q := Query{Status: status, Now: before, Sort: OldestFirst, Limit: 500}
+		for {
+			links, next, err := r.s.Store.Page(ctx, q)
+			if err != nil {
+				return n, err
+			}
+			archived, err := r.archive(ctx, links, done)
+			if n += archived; err != nil {
+				return n, err
+			}
+			if next.IsZero() {
+				break
+			}
+			q.After = next
+		}
+	}
+	return n, nil
+}
+
+func (r *Registry) archive(ctx context.Context, links []Link, done func(Link)) (n int, err error) {
+	var mu sync.Mutex
+	for some := range slices.Chunk(links, archivers) {
+		var all sync.WaitGroup
+		for _, l := range some {
+			all.Go(func() {
+				l.ArchivedAt = r.now()
+				changed, e := r.s.Store.Update(ctx, l)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case e == nil:
+					n++
+					r.s.Changed(ctx, Change{changed.Key, changed.Route()})
+					done(changed)
+				case fault.Is(e, fault.PreconditionFailed): // someone was faster: another time
+				default:
+					err = errors.Join(err, e)
+				}
+			})
+		}
+		if all.Wait(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // change reads a link, changes it and stores it, again from the start where
 // someone else was faster and no version was asked for.
 func (r *Registry) change(ctx context.Context, a account.Actor, k Key, ifVersion int64, edit func(*Link, time.Time) error) (Link, error) {
@@ -239,6 +295,9 @@ func (r *Registry) change(ctx context.Context, a account.Actor, k Key, ifVersion
 		}
 		if l.equal(&old) {
 			return old, nil
+		}
+		if status := l.Status(now); status != Expired && status != Revoked {
+			l.ArchivedAt = time.Time{} // it lives again
 		}
 		l.UpdatedAt = now
 		changed, err := r.s.Store.Update(ctx, l)

@@ -248,6 +248,9 @@ func openReader(path string, o Options) (*sqlite.Conn, error) {
 	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", cacheSize(readerCache[o.Schema])); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	if err := addFunctions(c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
 }
 

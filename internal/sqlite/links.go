@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -13,27 +12,44 @@ import (
 	"kurz/internal/account"
 	"kurz/internal/fault"
 	"kurz/internal/link"
+	"kurz/internal/search"
 )
 
 // Links is a link.Store.
 type Links struct {
+	// Breathe, unless nil, is called several times within a millisecond of
+	// indexing.
+	Breathe func()
+
 	db     *DB
 	beside bool
+	index  index
 }
 
-var _ link.Store = (*Links)(nil)
+var (
+	_ link.Store  = (*Links)(nil)
+	_ link.Upkeep = (*Links)(nil)
+)
 
 // NewLinks gives the store kept in a file of schema Main, for its server.
-func NewLinks(db *DB) *Links { return &Links{db: db} }
+func NewLinks(db *DB) *Links {
+	s := &Links{db: db, index: index{tailFrom: tailFrom, looseFrom: looseFrom, docs: search.MaxDocs}}
+	s.index.behind.Store(true)
+	return s
+}
 
 // NewLinksBeside is NewLinks for a process beside the server, which is told by
 // Changes of the links that are made here.
-func NewLinksBeside(db *DB) *Links { return &Links{db: db, beside: true} }
+func NewLinksBeside(db *DB) *Links {
+	s := NewLinks(db)
+	s.beside = true
+	return s
+}
 
 const (
 	linkColumns = `id, domain, code, owner, version, redirect_status, edge_ttl, forward_query,
 		starts_at, expires_at, revoked_at, destination, expired_url, alias, created_at, updated_at,
-		operation, content_id, title, tags, notes, prior_clicks`
+		operation, content_id, title, tags, notes, prior_clicks, archived_at`
 	selectLink = `SELECT ` + linkColumns + ` FROM links WHERE `
 
 	selectRoute = `SELECT id, owner, version, redirect_status, edge_ttl, forward_query,
@@ -54,11 +70,14 @@ const (
 
 	// Which index stood in the way is found out afterwards, since it is rare.
 	insertLink = `INSERT INTO links (` + linkColumns + `, destination_key, content_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`
 	updateLink = `UPDATE links SET version = ?, redirect_status = ?, edge_ttl = ?, forward_query = ?,
 		starts_at = ?, expires_at = ?, revoked_at = ?, destination = ?, expired_url = ?, updated_at = ?,
-		title = ?, tags = ?, notes = ?, destination_key = ?, content_key = ? WHERE id = ?`
+		title = ?, tags = ?, notes = ?, archived_at = ?, destination_key = ?, content_key = ? WHERE id = ?`
+	// What is not among the links that the search index takes next is found
+	// without it.
+	insertLoose = `INSERT OR IGNORE INTO search_loose (link) SELECT ?1 FROM search_state WHERE taken >= ?1`
 
 	// The index has all that is asked for.
 	selectKeys = `SELECT domain, code FROM links WHERE (code, domain) > (?, ?) ORDER BY code, domain LIMIT ?`
@@ -77,6 +96,9 @@ const (
 
 // Insert is that of link.Store.
 func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
+	if !s.index.dirty.Load() {
+		s.index.dirty.Store(true)
+	}
 	n.Link.Tags = slices.Clone(n.Link.Tags)
 	tags, err := encodeTags(n.Link.Tags)
 	if err != nil {
@@ -90,6 +112,10 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 				l, outcome = found, how
 				return err
 			}
+		}
+		// Before the link: if that is not stored after all, this does no harm.
+		if _, err := change(c, insertLoose, func(b *binder) { b.int(int64(l.ID)) }); err != nil {
+			return err
 		}
 		stored, err := change(c, insertLink, func(b *binder) {
 			bindLink(b, &l, tags)
@@ -165,6 +191,7 @@ func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
 
 // Update is that of link.Store.
 func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
+	s.index.dirty.Store(true)
 	l.Tags = slices.Clone(l.Tags)
 	tags, err := encodeTags(l.Tags)
 	if err != nil {
@@ -187,6 +214,9 @@ func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
 			return err
 		}
 		if _, err := change(c, updateLink, func(b *binder) { bindUpdate(b, &l, tags) }); err != nil {
+			return err
+		}
+		if _, err := change(c, insertLoose, func(b *binder) { b.int(int64(l.ID)) }); err != nil {
 			return err
 		}
 		return announce(c, l.Key)
@@ -373,7 +403,7 @@ func readLink(r *cells) (link.Link, error) {
 			return link.Link{}, fmt.Errorf("tags of link %s: %w", l.Code, err)
 		}
 	}
-	l.Notes, l.PriorClicks = r.text(), r.int()
+	l.Notes, l.PriorClicks, l.ArchivedAt = r.text(), r.int(), r.time()
 	return l, nil
 }
 
@@ -422,6 +452,7 @@ func bindLink(b *binder, l *link.Link, tags string) {
 	b.some(tags)
 	b.some(l.Notes)
 	b.int(l.PriorClicks)
+	b.time(l.ArchivedAt)
 }
 
 // bindUpdate binds updateLink.
@@ -439,37 +470,11 @@ func bindUpdate(b *binder, l *link.Link, tags string) {
 	b.some(l.Title)
 	b.some(tags)
 	b.some(l.Notes)
+	b.time(l.ArchivedAt)
 	destinationKey, contentKey := matchKeys(l)
 	b.someInt(destinationKey)
 	b.someInt(contentKey)
 	b.int(int64(l.ID))
-}
-
-// matchKeys hash what a match compares, so that its indexes are small. 0 says
-// that there is nothing to match. They are stored: the hash must never change.
-func matchKeys(l *link.Link) (destination, content int64) {
-	if l.Owner == 0 {
-		return 0, 0
-	}
-	destination = hash(hash(fnvBasis, strconv.FormatInt(int64(l.Owner), 10)), string(l.Destination))
-	if l.ContentID != "" {
-		content = hash(destination, l.ContentID)
-	}
-	return destination, content
-}
-
-// The 64-bit FNV-1a hash.
-const (
-	fnvBasis = -0x340d631b7bdddcdb // 0xcbf29ce484222325
-	fnvPrime = 0x100000001b3
-)
-
-// hash goes on with a hash, never giving 0.
-func hash(h int64, s string) int64 {
-	for i := range len(s) {
-		h = (h ^ int64(s[i])) * fnvPrime
-	}
-	return h | 1
 }
 
 func encodeTags(tags []string) (string, error) {
@@ -481,7 +486,7 @@ func encodeTags(tags []string) (string, error) {
 }
 
 func inUTC(l *link.Link) {
-	for _, t := range []*time.Time{&l.StartsAt, &l.ExpiresAt, &l.RevokedAt, &l.CreatedAt, &l.UpdatedAt} {
+	for _, t := range []*time.Time{&l.StartsAt, &l.ExpiresAt, &l.RevokedAt, &l.ArchivedAt, &l.CreatedAt, &l.UpdatedAt} {
 		*t = t.UTC()
 	}
 }
