@@ -57,6 +57,8 @@ type Settings struct {
 	RateAnonymous ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
 	RateFree      ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
 	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
+	RateBulkFree    ratelimit.Limit `env:"RATE_BULK_FREE" default:"10000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier free, or off. They do not count as creates. An upload with more rows than are left is refused whole."`
+	RateBulkPremium ratelimit.Limit `env:"RATE_BULK_PREMIUM" default:"100000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier premium, or off."`
 	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
 
 	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and some 200 KB at most."`
