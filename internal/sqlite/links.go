@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -77,41 +78,93 @@ const (
 
 // Insert is that of link.Store.
 func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
-	n.Link.Tags = slices.Clone(n.Link.Tags)
-	tags, err := encodeTags(n.Link.Tags)
+	i, err := newInsertion(n)
 	if err != nil {
 		return link.Link{}, 0, err
 	}
-	destinationKey, contentKey := matchKeys(&n.Link)
-	l, outcome := n.Link, link.Inserted
-	err = s.db.writeOne(ctx, func(c *sqlite.Conn) error {
-		if n.Match != link.MatchNone && l.Owner != 0 {
-			if found, how, err := standIn(c, &n); err != nil || how != 0 {
-				l, outcome = found, how
+	if err := s.db.writeOne(ctx, func(c *sqlite.Conn) error { return s.insert(c, i) }); err != nil {
+		return link.Link{}, 0, err
+	}
+	return i.made.Link, i.made.Outcome, i.made.Err
+}
+
+// InsertMany is that of link.Store: one transaction.
+func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
+	insertions, made := make([]*insertion, len(list)), make([]link.Made, len(list))
+	for n := range list {
+		var err error
+		if insertions[n], err = newInsertion(list[n]); err != nil {
+			return nil, err
+		}
+	}
+	err := s.db.write(ctx, func(c *sqlite.Conn) error {
+		for _, i := range insertions {
+			if err := s.insert(c, i); err != nil {
 				return err
 			}
 		}
-		stored, err := change(c, insertLink, func(b *binder) {
-			bindLink(b, &l, tags)
-			b.someInt(destinationKey)
-			b.someInt(contentKey)
-		})
-		switch {
-		case err != nil:
-			return err
-		case stored == 1 && s.beside:
-			return announce(c, l.Key)
-		case stored == 1:
-			return nil
-		}
-		l, outcome, err = conflict(c, &n.Link)
-		return err
+		return nil
 	})
 	if err != nil {
-		return link.Link{}, 0, err
+		return nil, err
 	}
+	for n, i := range insertions {
+		made[n] = i.made
+	}
+	return made, nil
+}
+
+// insertion is a link on its way into the file, and what became of it.
+type insertion struct {
+	new                        link.New
+	tags                       string
+	destinationKey, contentKey int64
+	made                       link.Made
+}
+
+func newInsertion(n link.New) (*insertion, error) {
+	n.Link.Tags = slices.Clone(n.Link.Tags)
+	i := &insertion{new: n}
+	var err error
+	i.tags, err = encodeTags(n.Link.Tags)
+	i.destinationKey, i.contentKey = matchKeys(&n.Link)
+	return i, err
+}
+
+// insert is Insert within a transaction. What the contract calls an error of the
+// link is in made.
+func (s *Links) insert(c *sqlite.Conn, i *insertion) error {
+	if i.new.Match != link.MatchNone && i.new.Link.Owner != 0 {
+		if found, how, err := standIn(c, &i.new); err != nil || how != 0 {
+			inUTC(&found)
+			i.made = link.Made{Link: found, Outcome: how}
+			return err
+		}
+	}
+	stored, err := change(c, insertLink, func(b *binder) {
+		bindLink(b, &i.new.Link, i.tags)
+		b.someInt(i.destinationKey)
+		b.someInt(i.contentKey)
+	})
+	if err != nil {
+		return err
+	}
+	if stored == 1 {
+		l := i.new.Link
+		inUTC(&l)
+		i.made = link.Made{Link: l, Outcome: link.Inserted}
+		if s.beside {
+			return announce(c, l.Key)
+		}
+		return nil
+	}
+	l, outcome, err := conflict(c, &i.new.Link)
 	inUTC(&l)
-	return l, outcome, nil
+	i.made = link.Made{Link: l, Outcome: outcome, Err: err}
+	if fault.Is(err, fault.AliasTaken) || errors.Is(err, link.ErrIDTaken) {
+		return nil
+	}
+	return err
 }
 
 // standIn looks for a link that is given back instead of n; outcome 0 says that
