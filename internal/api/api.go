@@ -83,8 +83,12 @@ func New(s Settings) *API {
 		limit *ratelimit.Limit
 		name  string
 	}{
-		{&s.Rates.Anonymous, "anonymous"}, {&s.Rates.Free, "free"}, {&s.Rates.Premium, "premium"},
-		{&s.Rates.BulkFree, "bulk-free"}, {&s.Rates.BulkPremium, "bulk-premium"}, {&s.Rates.Redirect, "redirect"},
+		{&s.Rates.Anonymous, "anonymous"},
+		{&s.Rates.Free, "free"},
+		{&s.Rates.Premium, "premium"},
+		{&s.Rates.BulkFree, "bulk-free"},
+		{&s.Rates.BulkPremium, "bulk-premium"},
+		{&s.Rates.Redirect, "redirect"},
 	} {
 		if r.limit.Name == "" {
 			r.limit.Name = r.name
