@@ -74,8 +74,8 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 			Premium:   ratelimit.Limit{Quota: 1000, Window: time.Hour},
 			BulkFree:  ratelimit.Limit{Quota: 1000, Window: 24 * time.Hour},
 		},
-		Bulk: job.NewBulk(job.BulkSettings{Queue: w.jobs, Now: w.time, Rand: rand.Reader}),
-		Now: w.time,
+		Bulk: job.NewBulk(job.BulkSettings{Queue: w.jobs, Reader: api.BulkFiles{}, Now: w.time, Rand: rand.Reader}),
+		Now:  w.time,
 		Warn: func(_ context.Context, msg string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	}
 	w.registry = link.NewRegistry(ls)
 	as.Registry = w.registry
-	w.worker = job.NewWorker(job.WorkerSettings{Queue: w.jobs, Maker: w.registry, User: directory.User, Now: w.time, Holder: "test"})
+	w.worker = job.NewWorker(job.WorkerSettings{Queue: w.jobs, Reader: api.BulkFiles{}, Maker: w.registry, User: directory.User, Now: w.time, Holder: "test"})
 	w.room = edge.HandlerFunc(api.New(as).Handle)
 	w.front = edge.New(edge.Settings{API: w.room})
 	for name, u := range map[string]account.User{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kurz/internal/export"
 	"kurz/internal/fault"
 	"kurz/internal/idempotency"
 	"kurz/internal/job"
@@ -227,11 +228,11 @@ func (a *API) bulkFailures(c *call) error {
 	if err != nil {
 		return err
 	}
-	table, err := a.Bulk.Table(c.ctx(), j)
+	table, err := a.failureTable(c.ctx(), j)
 	if err != nil {
 		return err
 	}
-	out := c.streamCSV("failures-"+string(j.ID)+".csv", table.Header())
+	out := c.streamCSV("failures-"+string(j.ID)+".csv", table.header())
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
@@ -239,8 +240,8 @@ func (a *API) bulkFailures(c *call) error {
 		if err != nil {
 			return err
 		}
-		cells := table.Cells(&l)
-		if err := out.row(append(cells, number(l.Row), l.Code, job.Harmless(l.Error))...); err != nil {
+		cells := table.cells(&l)
+		if err := out.row(append(cells, number(l.Row), l.Code, export.Harmless(l.Error))...); err != nil {
 			return err
 		}
 	}

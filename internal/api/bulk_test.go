@@ -359,20 +359,26 @@ func TestBulkRetry(t *testing.T) {
 }
 
 // endless is a body without end.
-type endless struct{ header io.Reader }
+type endless struct {
+	header io.Reader
+	wide   bool
+}
 
 func (e endless) Read(p []byte) (int, error) {
 	if n, _ := e.header.Read(p); n > 0 {
 		return n, nil
 	}
-	const row = "https://example.com/0123456789\n"
+	row := "https://example.com/0123456789\n"
+	if e.wide {
+		row = "https://example.com/0123456789," + strings.Repeat("0", 1000) + "\n"
+	}
 	n := 0
 	for len(p)-n >= len(row) {
 		n += copy(p[n:], row)
 	}
 	if n == 0 {
 		p[0] = '\n'
-		n = 1
+		n = 1 // an empty line, which is no row
 	}
 	return n, nil
 }
@@ -402,8 +408,9 @@ func TestBulkTooLargeOrBroken(t *testing.T) {
 		body   io.Reader
 		status int
 	}{
-		"too many rows":  {endless{strings.NewReader("long_url\n")}, 413},
-		"too many bytes": {endless{io.MultiReader(strings.NewReader("long_url,notes\n"), strings.NewReader("https://example.com,\""), io.LimitReader(zeros{}, 300<<20))}, 413},
+		"too many rows":  {endless{strings.NewReader("long_url\n"), false}, 413},
+		"too many bytes": {endless{strings.NewReader("long_url,notes\n"), true}, 413},
+		"huge row":       {strings.NewReader("long_url\n\"" + strings.Repeat("0", 200_000) + "\"\n"), 400},
 		"broken":         {broken{strings.NewReader("long_url\n" + strings.Repeat("https://example.com/\n", 50_000))}, 400},
 	} {
 		rec := send(c.body)
@@ -415,14 +422,4 @@ func TestBulkTooLargeOrBroken(t *testing.T) {
 			t.Errorf("%s left behind: %v, error %v", name, counts, err)
 		}
 	}
-}
-
-// zeros are digits without end.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = '0'
-	}
-	return len(p), nil
 }

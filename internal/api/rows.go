@@ -26,6 +26,15 @@ func NewRows(r io.Reader, f job.Format) (job.Rows, error) {
 	return &rows{source: s}, nil
 }
 
+// BulkFiles is a job.Reader: NewRows and NewCutter.
+type BulkFiles struct{}
+
+// Rows implements job.Reader.
+func (BulkFiles) Rows(r io.Reader, f job.Format) (job.Rows, error) { return NewRows(r, f) }
+
+// Cutter implements job.Reader.
+func (BulkFiles) Cutter(r io.Reader, f job.Format) (job.Cutter, error) { return NewCutter(r, f) }
+
 // rows is a job.Rows.
 type rows struct {
 	source source

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"errors"
@@ -37,7 +36,6 @@ type upload struct {
 	sum     hash.Hash
 	text    io.Reader // uncompressed
 	err     error     // of reading
-	begun   bool
 }
 
 // openUpload begins to read the body, compressed or not.
@@ -100,26 +98,10 @@ func badGzip(err error) error {
 // Read gives text.
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.text.Read(p)
-	if why := notText(p[:n], !u.begun); why != nil {
-		u.err = why
-		return 0, why
-	}
-	u.begun = u.begun || n > 0
 	if err != nil && !errors.Is(err, io.EOF) && u.err == nil {
 		u.err = err
 	}
 	return n, err
-}
-
-// notText gives what is wrong with bytes that are no text in UTF-8.
-func notText(b []byte, beginning bool) error {
-	if beginning && (bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))) {
-		return fault.Invalid("body", "is UTF-16: save it as UTF-8")
-	}
-	if bytes.IndexByte(b, 0) >= 0 {
-		return fault.Invalid("body", "has NUL bytes, so it is no text: send CSV or JSON in UTF-8")
-	}
-	return nil
 }
 
 // why gives the fault of an upload that was not received: that of reading it,

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"time"
 
+	"kurz/internal/api"
 	"kurz/internal/job"
 	"kurz/internal/telemetry"
 )
@@ -16,11 +17,11 @@ const sweepPieces = 16
 // newWorker makes the worker of bulk jobs and the rules for them.
 func (a *App) newWorker(p Parts, w Surroundings) {
 	a.worker = job.NewWorker(job.WorkerSettings{
-		Queue: p.Jobs, Maker: a.core.Registry, User: a.directory.User, Now: w.Now,
+		Queue: p.Jobs, Reader: api.BulkFiles{}, Maker: a.core.Registry, User: a.directory.User, Now: w.Now,
 		Holder: rand.Text(), Breathe: w.Breathe, Logger: w.Logger,
 	})
 	a.jobs = p.Jobs
-	a.bulk = job.NewBulk(job.BulkSettings{Queue: p.Jobs, Now: w.Now, Rand: w.Rand, Wake: a.worker.Wake})
+	a.bulk = job.NewBulk(job.BulkSettings{Queue: p.Jobs, Reader: api.BulkFiles{}, Now: w.Now, Rand: w.Rand, Wake: a.worker.Wake})
 }
 
 // measureBulk shows the jobs and what became of their rows.

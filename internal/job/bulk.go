@@ -34,9 +34,10 @@ const (
 
 // BulkSettings are what Bulk works with.
 type BulkSettings struct {
-	Queue Queue
-	Now   func() time.Time
-	Rand  io.Reader // secure
+	Queue  Queue
+	Reader Reader
+	Now    func() time.Time
+	Rand   io.Reader // secure
 	// Wake, unless nil, is told that there is work.
 	Wake func()
 }
@@ -80,7 +81,7 @@ func (b *Bulk) Receive(ctx context.Context, a account.Actor, f Format, r io.Read
 		return nil, a.MayManage(0)
 	}
 	bounded := &boundedReader{r: r, left: MaxBytes}
-	cutter, err := NewCutter(bounded, f)
+	cutter, err := b.s.Reader.Cutter(bounded, f)
 	if err != nil {
 		return nil, bounded.why(err)
 	}
@@ -93,7 +94,7 @@ func (b *Bulk) Receive(ctx context.Context, a account.Actor, f Format, r io.Read
 		return nil, err
 	}
 	now := b.now()
-	u := &Upload{b, Job{
+	u := &Upload{bulk: b, job: Job{
 		ID: id, Kind: Kind, Owner: a.User, Params: text, Status: Receiving,
 		CreatedAt: now, NotBefore: now.Add(givenUp), Version: 1,
 	}}
@@ -107,7 +108,7 @@ func (b *Bulk) Receive(ctx context.Context, a account.Actor, f Format, r io.Read
 	return u, nil
 }
 
-func (u *Upload) receive(ctx context.Context, cutter *Cutter, admit func(rows int64) error) error {
+func (u *Upload) receive(ctx context.Context, cutter Cutter, admit func(rows int64) error) error {
 	q := u.bulk.s.Queue
 	for {
 		chunk, rows, err := cutter.Next()

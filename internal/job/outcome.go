@@ -17,12 +17,12 @@ const (
 )
 
 // openChunk opens a chunk of a job's input.
-func openChunk(ctx context.Context, q Queue, j *Job, n int) (*Rows, error) {
+func openChunk(ctx context.Context, q Queue, r Reader, j *Job, n int) (Rows, error) {
 	data, err := q.Chunk(ctx, j.ID, n)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := NewRows(bytes.NewReader(data), j.Format())
+	rows, err := r.Rows(bytes.NewReader(data), j.Format())
 	if err != nil {
 		return nil, errBroken{fault.Wrap(fault.Internal, err, "What is kept of the upload can't be read")}
 	}
@@ -48,7 +48,7 @@ func (b *Bulk) Outcomes(ctx context.Context, j Job) iter.Seq2[Outcome, error] {
 		}}
 		var number int64
 		for n := range j.Chunks {
-			rows, err := openChunk(ctx, b.s.Queue, &j, n)
+			rows, err := openChunk(ctx, b.s.Queue, b.s.Reader, &j, n)
 			for err == nil {
 				var o Outcome
 				if o.Row, err = rows.Next(); err != nil {
@@ -135,11 +135,16 @@ func headerOf(ctx context.Context, q Queue, j *Job) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return headerIn(data), nil
+	return data[:bytes.IndexByte(data, '\n')+1], nil
+}
+
+// Header gives the header row of a job in CSV, empty for other formats.
+func (b *Bulk) Header(ctx context.Context, j Job) ([]byte, error) {
+	return headerOf(ctx, b.s.Queue, &j)
 }
 
 // readAgain reads the row of a letter.
-func readAgain(header []byte, f Format, l Letter) Row {
+func readAgain(r Reader, header []byte, f Format, l Letter) Row {
 	text := l.Text
 	if f == CSV {
 		text = append(append([]byte{}, header...), l.Text...)
@@ -147,7 +152,7 @@ func readAgain(header []byte, f Format, l Letter) Row {
 		f = NDJSON
 	}
 	row := Row{Number: l.Row, Text: l.Text}
-	rows, err := NewRows(bytes.NewReader(text), f)
+	rows, err := r.Rows(bytes.NewReader(text), f)
 	if err == nil {
 		row, err = rows.Next()
 	}

@@ -1,6 +1,10 @@
 package job
 
-import "kurz/internal/link"
+import (
+	"io"
+
+	"kurz/internal/link"
+)
 
 // Format is how the rows of a bulk job are written.
 type Format string
@@ -36,4 +40,12 @@ type Cutter interface {
 	// Next gives the next chunk and how many rows it has, and io.EOF at the end.
 	// Any other error is as with Rows.
 	Next() (chunk []byte, rows int64, err error)
+}
+
+// Reader reads the rows of files.
+type Reader interface {
+	// Rows reads a file. What is wrong with it as a whole is a fault.
+	Rows(r io.Reader, f Format) (Rows, error)
+	// Cutter cuts what Rows reads, and refuses what it does.
+	Cutter(r io.Reader, f Format) (Cutter, error)
 }

@@ -20,8 +20,8 @@ type task struct {
 	ends  time.Time // of its turn
 	next  *Lease    // of the job whose turn it is then
 
-	chunk  int   // the one that rows reads
-	rows   *Rows // nil: none is open
+	chunk  int  // the one that rows reads
+	rows   Rows // nil: none is open
 	header []byte
 }
 
@@ -94,7 +94,7 @@ func (t *task) read(ctx context.Context) ([]Row, position, error) {
 
 // open opens the chunk of a position, behind the rows that are done.
 func (t *task) open(ctx context.Context, at position) error {
-	rows, err := openChunk(ctx, t.w.s.Queue, &t.job, at.Chunk)
+	rows, err := openChunk(ctx, t.w.s.Queue, t.w.s.Reader, &t.job, at.Chunk)
 	for n := 0; n < at.Done && err == nil; n++ {
 		_, err = rows.Next()
 	}
@@ -134,7 +134,7 @@ func (t *task) again(ctx context.Context, l Letter) (Row, error) {
 			return Row{}, err
 		}
 	}
-	return readAgain(t.header, t.job.Format(), l), nil
+	return readAgain(t.w.s.Reader, t.header, t.job.Format(), l), nil
 }
 
 // do makes links of rows and saves what became of them, and that the job is at

@@ -21,8 +21,9 @@ type Maker interface {
 // WorkerSettings are what a Worker works with. All but Breathe and Logger are
 // needed.
 type WorkerSettings struct {
-	Queue Queue
-	Maker Maker
+	Queue  Queue
+	Reader Reader
+	Maker  Maker
 	// User reads the owner of a job, as of now.
 	User func(ctx context.Context, id account.ID) (account.User, error)
 	Now  func() time.Time

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kurz/internal/account"
+	"kurz/internal/api"
 	"kurz/internal/fault"
 	"kurz/internal/job"
 	"kurz/internal/link"
@@ -50,13 +51,13 @@ func newWorld(t *testing.T) *world {
 		Domains: domains, Policy: link.Policy{Domains: domains}, CodeLength: link.DefaultCode, Now: time.Now,
 	})}
 	w.worker = w.newWorker()
-	w.bulk = job.NewBulk(job.BulkSettings{Queue: w.queue, Now: time.Now, Rand: rand.Reader, Wake: w.worker.Wake})
+	w.bulk = job.NewBulk(job.BulkSettings{Queue: w.queue, Reader: api.BulkFiles{}, Now: time.Now, Rand: rand.Reader, Wake: w.worker.Wake})
 	return w
 }
 
 func (w *world) newWorker() *job.Worker {
 	return job.NewWorker(job.WorkerSettings{
-		Queue: w.queue, Maker: w.maker, Now: time.Now, Holder: "test",
+		Queue: w.queue, Reader: api.BulkFiles{}, Maker: w.maker, Now: time.Now, Holder: "test",
 		User: func(_ context.Context, id account.ID) (account.User, error) {
 			u, ok := w.users[id]
 			if !ok {

@@ -1,4 +1,4 @@
-package job
+package api
 
 import (
 	"bytes"
@@ -7,25 +7,31 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"kurz/internal/export"
+	"kurz/internal/job"
 )
 
-// told are the columns of a table of failures that say what went wrong; whoever
+// failed are the columns of a table of failures that say what went wrong; whoever
 // reads such a table passes over them.
-var told = []string{"row", "code", "error"}
+var failed = []string{"row", "code", "error"}
 
-// Table is how failures are shown so that they can be corrected and sent again:
+// failureTable is how failures are shown so that they can be corrected and sent again:
 // the columns of the upload, and what went wrong.
-type Table struct {
-	format  Format
+type failureTable struct {
+	format  job.Format
 	columns []string // of the upload
 	shown   []int    // of these
 }
 
-// Table gives the table of a job's failures.
-func (b *Bulk) Table(ctx context.Context, j Job) (*Table, error) {
-	t := &Table{format: j.Format(), columns: Columns()}
-	if t.format == CSV {
-		header, err := headerOf(ctx, b.s.Queue, &j)
+// failureTable gives the table of a job's failures.
+func (a *API) failureTable(ctx context.Context, j job.Job) (*failureTable, error) {
+	t := &failureTable{format: j.Format()}
+	for i := range columnsOfCSV {
+		t.columns = append(t.columns, columnsOfCSV[i].name)
+	}
+	if t.format == job.CSV {
+		header, err := a.Bulk.Header(ctx, j)
 		if err != nil {
 			return nil, err
 		}
@@ -34,26 +40,26 @@ func (b *Bulk) Table(ctx context.Context, j Job) (*Table, error) {
 		}
 	}
 	for i, name := range t.columns {
-		if !slices.Contains(told, name) {
+		if !slices.Contains(failed, name) {
 			t.shown = append(t.shown, i)
 		}
 	}
 	return t, nil
 }
 
-// Header gives the names of the columns.
-func (t *Table) Header() []string {
+// header gives the names of the columns.
+func (t *failureTable) header() []string {
 	var names []string
 	for _, i := range t.shown {
 		names = append(names, t.columns[i])
 	}
-	return append(names, told...)
+	return append(names, failed...)
 }
 
-// Cells gives the upload's cells of a row that failed, in the order of Header.
+// cells gives the upload's cells of a row that failed, in the order of header.
 // Where it can't be split into these, all of its text stands for the
 // destination.
-func (t *Table) Cells(l *Letter) []string {
+func (t *failureTable) cells(l *job.Letter) []string {
 	cells, ok := t.split(l.Text)
 	if !ok {
 		cells = make([]string, len(t.columns))
@@ -63,13 +69,18 @@ func (t *Table) Cells(l *Letter) []string {
 	}
 	var shown []string
 	for _, i := range t.shown {
-		shown = append(shown, cells[i])
+		// A cell of CSV may have what keeps it from being a formula already.
+		if cell := cells[i]; ok && t.format == job.CSV {
+			shown = append(shown, export.Harmless(export.Plain(cell)))
+		} else {
+			shown = append(shown, export.Harmless(cell))
+		}
 	}
 	return shown
 }
 
-func (t *Table) split(text []byte) ([]string, bool) {
-	if t.format == CSV {
+func (t *failureTable) split(text []byte) ([]string, bool) {
+	if t.format == job.CSV {
 		cells, err := cellsOf(text)
 		return cells, err == nil && len(cells) == len(t.columns)
 	}
