@@ -11,11 +11,12 @@ import (
 	"kurz/internal/link"
 )
 
-// task is a job under work.
+// task is a job under work. While what became of some rows is being saved, the
+// next ones are made, so that the disk is waited for once for both.
 type task struct {
 	w     *Worker
-	job   Job // as it was saved last
-	at    position
+	job   Job      // as it was saved last
+	at    position // behind the rows that are made
 	actor account.Actor
 	ends  time.Time // of its turn
 	next  *Lease    // of the job whose turn it is then
@@ -23,6 +24,31 @@ type task struct {
 	chunk  int  // the one that rows reads
 	rows   Rows // nil: none is open
 	header []byte
+
+	saving *batch        // nil: nothing is being saved
+	saved  chan struct{} // closed once that is done
+}
+
+// batch is what became of some rows.
+type batch struct {
+	Progress
+	at       position // behind them
+	retrying bool
+
+	job Job // as it was saved
+	err error
+}
+
+// applied gives the job with what became of the rows.
+func (b *batch) applied(j Job) Job {
+	j.Position = b.at.bytes()
+	j.Succeeded += int64(len(b.Results))
+	if b.retrying {
+		j.DeadLetters -= int64(len(b.Results))
+	} else {
+		j.DeadLetters += int64(len(b.Letters))
+	}
+	return j
 }
 
 // run works to the end of the job or of its turn.
@@ -43,6 +69,9 @@ func (t *task) run(ctx context.Context) error {
 			return err
 		}
 		if len(rows) == 0 && at == t.at {
+			if err := t.flush(ctx, nil); err != nil {
+				return err
+			}
 			return t.finish(ctx)
 		}
 		if err := t.do(ctx, rows, at); err != nil {
@@ -137,49 +166,68 @@ func (t *task) again(ctx context.Context, l Letter) (Row, error) {
 	return readAgain(t.w.s.Reader, t.header, t.job.Format(), l), nil
 }
 
-// do makes links of rows and saves what became of them, and that the job is at
-// the given place then.
+// do makes links of rows and begins to save what became of them, and that the
+// job is at the given place then.
 func (t *task) do(ctx context.Context, rows []Row, at position) error {
 	results, letters, err := t.make(ctx, rows)
 	if err != nil {
 		return err
 	}
-	retrying := t.at.Retrying
-	apply := func(j Job) Job {
-		j.Position = at.bytes()
-		j.Succeeded += int64(len(results))
-		if retrying {
-			j.DeadLetters -= int64(len(results))
-		} else {
-			j.DeadLetters += int64(len(letters))
-		}
-		return j
+	b := &batch{Progress: Progress{Letters: letters, Results: results}, at: at, retrying: t.at.Retrying}
+	if err := t.flush(ctx, b); err != nil {
+		return err
 	}
-	j := apply(t.job)
+	t.at = at
+	j := b.applied(t.job)
 	j.Attempts = 0
-	progress := Progress{Letters: letters, Results: results}
-	saved, err := t.w.s.Queue.Save(ctx, j, progress, t.w.now().Add(lease))
-	if fault.Is(err, fault.PreconditionFailed) {
-		// If it was cancelled meanwhile, and nothing else, what was made is told.
-		now, gone := t.w.s.Queue.Get(ctx, t.job.ID)
-		if gone == nil && now.Status == Cancelled && now.Version == t.job.Version+1 {
-			if _, late := t.w.s.Queue.Save(ctx, apply(now), progress, t.w.now()); late == nil {
-				t.count(results, letters)
-			}
-		}
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	t.job, t.at = saved, at
-	t.count(results, letters)
+	t.saving, t.saved = b, make(chan struct{})
+	go func(done chan struct{}) {
+		defer close(done)
+		// At the end of the program, too, what is made is told.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease)
+		defer cancel()
+		b.job, b.err = t.w.s.Queue.Save(ctx, j, b.Progress, t.w.now().Add(lease))
+	}(t.saved)
 	return nil
 }
 
-func (t *task) count(results []Result, letters []Letter) {
-	t.w.done.Add(uint64(len(results)))
-	t.w.failed.Add(uint64(len(letters)))
+// flush waits until what is being saved is saved. Where the job was cancelled
+// meanwhile, what was made is told all the same: that, and next, which is nil or
+// was made meanwhile.
+func (t *task) flush(ctx context.Context, next *batch) error {
+	b := t.saving
+	if b == nil {
+		return nil
+	}
+	<-t.saved
+	t.saving = nil
+	switch {
+	case b.err == nil:
+		t.job = b.job
+		t.count(b)
+		return nil
+	case !fault.Is(b.err, fault.PreconditionFailed):
+		return b.err
+	}
+	j, err := t.w.s.Queue.Get(ctx, t.job.ID)
+	if err != nil || j.Status != Cancelled || j.Version != t.job.Version+1 {
+		return b.err // someone else has it, and will find what was made
+	}
+	for _, late := range []*batch{b, next} {
+		if late == nil {
+			break
+		}
+		if j, err = t.w.s.Queue.Save(ctx, late.applied(j), late.Progress, t.w.now()); err != nil {
+			break
+		}
+		t.count(late)
+	}
+	return b.err
+}
+
+func (t *task) count(b *batch) {
+	t.w.done.Add(uint64(len(b.Results)))
+	t.w.failed.Add(uint64(len(b.Letters)))
 }
 
 // patience is how often rows that hit a passing fault are tried within a batch,
@@ -274,6 +322,9 @@ func (t *task) finish(ctx context.Context) error {
 
 // yield lets another job have its turn, if one waits.
 func (t *task) yield(ctx context.Context, now time.Time) (over bool, err error) {
+	if err := t.flush(ctx, nil); err != nil {
+		return false, err
+	}
 	next, err := t.w.acquire(ctx)
 	if fault.Is(err, fault.NotFound) {
 		t.ends = now.Add(turn)

@@ -49,7 +49,7 @@ type Worker struct {
 
 // Rhythm and bounds of the work.
 const (
-	batchRows = 500
+	batchRows = 1000
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
 	// turn is for how long a job is worked on while others wait.
@@ -150,6 +150,9 @@ func (e errBroken) Error() string { return e.fault.Error() }
 func (w *Worker) work(ctx context.Context, j Job) *Lease {
 	t := &task{w: w, job: j, ends: w.now().Add(turn)}
 	err := t.run(ctx)
+	if late := t.flush(ctx, nil); late != nil && ctx.Err() == nil {
+		err = late
+	}
 	switch broken, isBroken := errors.AsType[errBroken](err); {
 	case err == nil, fault.Is(err, fault.PreconditionFailed), fault.Is(err, fault.NotFound):
 		return t.next // it is done, or no longer ours
