@@ -52,6 +52,16 @@ func (r *rows) Next() (job.Row, error) {
 	return row, nil
 }
 
+// Header gives the names of a CSV file's columns, as it has them apart from case;
+// nil of other formats.
+func (r *rows) Header() []string {
+	c, ok := r.source.(*csvRows)
+	if !ok {
+		return nil
+	}
+	return c.names()
+}
+
 // source are the rows of a file.
 type source interface {
 	// next reads a row and gives its text.

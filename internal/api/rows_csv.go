@@ -180,10 +180,14 @@ func (c *csvRows) creation() (creation link.Creation, err error) {
 	return creation, invalid(details)
 }
 
-func (c *csvRows) frame() (before, between, after string) {
+func (c *csvRows) names() []string {
 	names := make([]string, len(c.columns))
 	for i := range names {
 		names[i] = c.columns[i].name
 	}
-	return string(c.write(names)) + "\n", "\n", "\n"
+	return names
+}
+
+func (c *csvRows) frame() (before, between, after string) {
+	return string(c.write(c.names())) + "\n", "\n", "\n"
 }

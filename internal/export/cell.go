@@ -55,6 +55,9 @@ func Harmless(text string) string { return harmless(text) }
 // formula.
 func Plain(cell string) string { return harmful(cell) }
 
+// Harmless keeps spreadsheets from taking a text for a formula.
+func Harmless(s string) string { return harmless(s) }
+
 // ParseTime reads a time as files have it: RFC 3339, or what spreadsheets make of
 // it; one without a zone is UTC.
 func ParseTime(s string) (time.Time, error) { return parseTime(s) }

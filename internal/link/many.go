@@ -21,13 +21,26 @@ func (r *Registry) CreateMany(ctx context.Context, a account.Actor, list []Creat
 		return nil, err
 	}
 	made := make([]Made, len(list))
-	for from := 0; from < len(list); from += insertAtOnce {
-		to := min(from+insertAtOnce, len(list))
-		if err := r.createSome(ctx, a, list[from:to], made[from:to]); err != nil {
+	for ready := r.prepareAside(a, list); len(list) > 0; {
+		batch := <-ready
+		n := min(len(list), insertAtOnce)
+		list = list[n:]
+		if len(list) > 0 {
+			ready = r.prepareAside(a, list)
+		}
+		if err := r.storeBatch(ctx, batch, made[len(made)-len(list)-n:]); err != nil {
 			return nil, err
 		}
 	}
 	return made, nil
+}
+
+// batch are creations that are stored at once.
+type batch struct {
+	news    []New
+	waiting []pending // one for each of news
+	faults  []Made    // of those that can't be stored, at their places
+	err     error
 }
 
 // pending is a creation that is not stored yet.
@@ -36,20 +49,46 @@ type pending struct {
 	drawing
 }
 
-// createSome is CreateMany for so many as are stored at once.
-func (r *Registry) createSome(ctx context.Context, a account.Actor, list []Creation, made []Made) error {
+// prepareAside prepares the first of a list while the store is at work on those
+// before. What it gives need not be taken.
+func (r *Registry) prepareAside(a account.Actor, list []Creation) <-chan *batch {
+	ready := make(chan *batch, 1)
+	go func() { ready <- r.prepare(a, list[:min(len(list), insertAtOnce)]) }()
+	return ready
+}
+
+// prepare checks creations and draws what they need.
+func (r *Registry) prepare(a account.Actor, list []Creation) *batch {
 	now := r.now()
-	news, waiting := make([]New, 0, len(list)), make([]pending, 0, len(list))
+	b := &batch{news: make([]New, 0, len(list)), waiting: make([]pending, 0, len(list)), faults: make([]Made, len(list))}
 	for i := range list {
 		n, err := r.creation(a, list[i], now)
 		if err != nil {
-			made[i].Err = err
+			b.faults[i].Err = err
 			continue
 		}
-		news, waiting = append(news, n), append(waiting, pending{i, r.drawing(list[i].CodeLength)})
+		w := pending{i, r.drawing(list[i].CodeLength)}
+		if err := r.draw(&n.Link, &w.drawing); err != nil {
+			b.err = err
+			break
+		}
+		b.news, b.waiting = append(b.news, n), append(b.waiting, w)
 	}
-	for len(news) > 0 {
+	return b
+}
+
+// storeBatch stores a batch, drawing again what is taken, and says what became of
+// each.
+func (r *Registry) storeBatch(ctx context.Context, b *batch, made []Made) error {
+	if b.err != nil {
+		return b.err
+	}
+	copy(made, b.faults)
+	for news, waiting := b.news, b.waiting; len(news) > 0; {
 		for i := range news {
+			if waiting[i].attempt == 0 {
+				continue
+			}
 			if err := r.draw(&news[i].Link, &waiting[i].drawing); err != nil {
 				return err
 			}
@@ -63,15 +102,15 @@ func (r *Registry) createSome(ctx context.Context, a account.Actor, list []Creat
 		}
 		left := 0
 		for i := range stored {
-			w, one := waiting[i], stored[i]
+			n, w, one := &news[i], waiting[i], stored[i]
 			var again bool
-			if again, one.Err = w.again(&news[i].Link, one.Err); again {
-				news[left], waiting[left] = news[i], w
+			if again, one.Err = w.again(&n.Link, one.Err); again {
+				news[left], waiting[left] = *n, w
 				left++
 				continue
 			}
 			if one.Err != nil && !fault.Is(one.Err, fault.AliasTaken) {
-				r.s.Changed(ctx, Change{Key: news[i].Link.Key})
+				r.s.Changed(ctx, Change{Key: n.Link.Key})
 			} else if one.Err == nil && one.Outcome != Found {
 				r.s.Changed(ctx, Change{one.Link.Key, one.Link.Route()})
 			}
