@@ -47,10 +47,6 @@ func harmful(s string) string {
 	return s
 }
 
-// Harmless keeps spreadsheets from taking a text for a formula; Plain gives back,
-// of every text, what Harmless was given.
-func Harmless(text string) string { return harmless(text) }
-
 // Plain gives a cell's text without what kept a spreadsheet from taking it for a
 // formula.
 func Plain(cell string) string { return harmful(cell) }
