@@ -32,8 +32,8 @@ func importCommand(w *World) *cobra.Command {
 	var rows importRows
 	c := addJSON(&cobra.Command{
 		Use: "import FILE", Short: "Make links of a file, or take them over from another shortener", Args: cobra.ExactArgs(1),
-		Long: `Make a link of each row of a file, of any length, in the data folder, beside its
-server or not. The file, or standard input with -, is
+		Long: `Make a link of each row of a file, of any length: in the data folder, beside its
+server or not, or with --server as a bulk job of that server. The file, or standard input with -, is
 
   CSV     with a header that names the columns: long_url, and if wanted
           custom_alias, domain, title, tags, notes, expires_at, … as in the API;
@@ -82,7 +82,7 @@ told, too, so that this can be repeated.
 	f.StringVar(&i.owner, "owner", "", "with --from: email of the user who is to own all links (default: who owned them, if known here, else nobody)")
 	f.BoolVar(&i.rename, "rename", false, "with --from: draw another code where one is taken or not possible here, instead of leaving the link out")
 	f.BoolVar(&i.check, "check", false, "with --from: take nothing, only tell what is in the file")
-	settingFlags(c, "DATA", "BASE_URL", "DOMAINS")
+	settingFlags(c, "DATA", "BASE_URL", "DOMAINS", "SERVER")
 	return c
 }
 

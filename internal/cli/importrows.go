@@ -29,6 +29,7 @@ type importRows struct{ user, failures string }
 
 // rowsReport says what an import of rows did.
 type rowsReport struct {
+	Job      string `json:"job,omitempty"` // at a server
 	Rows     int64  `json:"rows"`
 	Made     int64  `json:"made"`
 	Found    int64  `json:"found"` // by content_id or find_existing
@@ -46,7 +47,7 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 		return err
 	}
 	if s.Server != "" {
-		return errors.New("kurz import FILE works on the data folder only: run it where that is, without --server and KURZ_SERVER; or send the file to POST /api/v1/bulk")
+		return i.send(w, c, s, path)
 	}
 	in, size, err := openBackup(path)
 	if err != nil {
