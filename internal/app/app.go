@@ -19,6 +19,7 @@ import (
 	"kurz/internal/config"
 	"kurz/internal/edge"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/redirect"
 	"kurz/internal/telemetry"
@@ -40,6 +41,9 @@ type App struct {
 	archived  atomic.Int64 // links put away since the start
 	live      *click.Live
 	edge      *edge.Edge
+	jobs      job.Queue
+	worker    *job.Worker
+	bulk      *job.Bulk
 	setup     string // the secret of the set-up link
 }
 
@@ -58,6 +62,7 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 		Memory: p.Routes, Store: p.Links, Now: w.Now, Logger: w.Logger,
 	})
 	core.changed = a.resolver.Changed
+	a.newWorker(p, w)
 	progress := newProgress(w.Now)
 	recorder := click.NewRecorder(click.RecorderSettings{
 		Log: p.Log, Locator: p.Locator, Hasher: p.Hasher, Enricher: p.Enricher, Lost: a.lost(),
@@ -99,10 +104,14 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 	rooms := api.New(api.Settings{
 		Registry: a.core.Registry, Directory: a.directory, Reports: p.Reports,
 		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand, p.Secret),
+		Bulk:    a.bulk,
 		Domains: a.core.Domains, Limits: p.Limits,
-		Rates: api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium, Redirect: s.RateRedirect},
-		Logo:  a.core.Logo,
-		Live:  a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
+		Rates: api.Rates{
+			Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium,
+			BulkFree: s.RateBulkFree, BulkPremium: s.RateBulkPremium, Redirect: s.RateRedirect,
+		},
+		Logo: a.core.Logo,
+		Live: a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
 		Warn: func(ctx context.Context, msg string, err error) {
 			w.Logger.WarnContext(ctx, "answered without a part", "what", msg, "error", err, "request_id", edge.RequestID(ctx))
@@ -184,6 +193,8 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 		"upkeep":            a.keepUp,
 		"index":             a.keepIndex,
 		"archive":           a.keepArchive,
+		"bulk jobs":         a.worker.Run,
+		"old bulk jobs":     a.sweepJobs,
 		"block list":        func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) },
 	} {
 		work.Go(func() {

@@ -85,7 +85,7 @@ func runOn(t testing.TB, front func(net.Listener) net.Listener, change func(*app
 	r := &running{url: url, clicks: memory.NewClicks(), accounts: memory.NewAccounts()}
 	parts := app.Parts{
 		Links: memory.NewLinks(), Routes: memory.NewRoutes(1000), Accounts: r.accounts,
-		Idempotency: memory.NewIdempotency(), Log: log, Sink: r.clicks, Reports: r.clicks, Upkeep: r.clicks,
+		Idempotency: memory.NewIdempotency(), Jobs: memory.NewJobs(), Log: log, Sink: r.clicks, Reports: r.clicks, Upkeep: r.clicks,
 		Enricher: plainEnricher{}, Locator: plainEnricher{}, Hasher: plainEnricher{},
 		Limits:   memory.NewLimits(1000),
 		Checks:   []app.Check{{Name: "memory", Run: func(context.Context) (string, error) { return "plenty", nil }}},

@@ -6,6 +6,7 @@ import (
 	"kurz/internal/account"
 	"kurz/internal/click"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/ratelimit"
 )
@@ -17,6 +18,7 @@ type Parts struct {
 	Routes      link.Cache  // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
+	Jobs        job.Queue
 	Secret      []byte // of this installation, kept apart from the stores
 	Log         click.Log
 	Sink        click.Sink

@@ -188,6 +188,10 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err := answers.EndLeases(ctx); err != nil {
 		return err
 	}
+	jobs := sqlite.NewJobs(b.data.main)
+	if err := jobs.EndLeases(ctx); err != nil {
+		return err
+	}
 	clicks := sqlite.NewClicks(b.data.clicks)
 	clicks.Breathe = o.Breathe
 	links := sqlite.NewLinks(b.data.main)
@@ -196,7 +200,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
 		Links: links, Index: links, Routes: routes, Accounts: b.data.Accounts,
-		Idempotency: answers, Secret: secret,
+		Idempotency: answers, Jobs: jobs, Secret: secret,
 		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
 		Enricher: enrich.New(), Locator: locator, Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),

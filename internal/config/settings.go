@@ -55,10 +55,12 @@ type Settings struct {
 	ArchiveAfter    Archiving `env:"ARCHIVE_AFTER" default:"off" group:"Links" doc:"After how many days, such as 90d, links that have expired or were revoked are archived: listings and searches leave them out unless they are asked for. They keep their codes, statistics and answers, and come back when they are restored."`
 	QRLogo          string    `env:"QR_LOGO" group:"Links" doc:"PNG file, at most 256 KiB and 2048 × 2048 pixels, for the middle of QR codes that ask for a logo. Without it they get the mark of kurz. Read at the start."`
 
-	RateAnonymous ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
-	RateFree      ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
-	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
-	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
+	RateAnonymous   ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
+	RateFree        ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
+	RatePremium     ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
+	RateBulkFree    ratelimit.Limit `env:"RATE_BULK_FREE" default:"10000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier free, or off. They do not count as creates. An upload with more rows than are left is refused whole."`
+	RateBulkPremium ratelimit.Limit `env:"RATE_BULK_PREMIUM" default:"100000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier premium, or off."`
+	RateRedirect    ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
 
 	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and some 200 KB at most."`
 	LiveStreamsPerUser int `env:"LIVE_STREAMS_PER_USER" default:"20" group:"Limits" doc:"Live streams at once of one user; not more than KURZ_LIVE_STREAMS."`

@@ -35,6 +35,8 @@ func Links(t *testing.T, open func(t *testing.T) link.Store) {
 		"Insert/race for a key":           insertKeyRace,
 		"Insert/race of a match":          insertMatchRace,
 		"Insert/race of an operation":     insertOperationRace,
+		"InsertMany/each by itself":       insertMany,
+		"InsertMany/race":                 insertManyRace,
 		"Get and Route/not there":         readMissing,
 		"Keys":                            keysOfIDs,
 		"Update/round trip":               updateRoundTrip,

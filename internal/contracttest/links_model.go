@@ -168,6 +168,7 @@ func linksModel(t *testing.T, s link.Store) {
 		r.mark = mark
 		rt.Repeat(map[string]func(*rapid.T){
 			"insert": r.insert,
+			"many":   r.insertMany,
 			"update": r.update,
 			"page":   r.page,
 			"":       r.check,
@@ -183,14 +184,14 @@ type linksRun struct {
 	mark   int64
 	seen   int // changes of the model that the feed gave
 	now    int
-	last   link.Key // of the last call
+	drawn  []link.Key // for the last call
 }
 
 func (r *linksRun) draw(t *rapid.T) link.Link {
 	pick := func(label string, n int) int { return rapid.IntRange(0, n-1).Draw(t, label) }
 	l := plain(0)
 	l.Key = link.Key{Domain: r.domain, Code: link.Code(fmt.Sprintf("code%d", pick("code", 12)))}
-	r.last = l.Key
+	r.drawn = append(r.drawn, l.Key)
 	l.ID = link.ID(r.run*100 + pick("id", 15) + 1)
 	if pick("owned", 4) > 0 {
 		l.Owner = account.ID(r.run*10 + pick("owner", 2) + 1)
@@ -228,6 +229,24 @@ func (r *linksRun) insert(t *rapid.T) {
 	r.compare(t, want, wantErr, got, err)
 	if err == nil && outcome != wantOutcome {
 		t.Fatalf("outcome %d, want %d", outcome, wantOutcome)
+	}
+}
+
+func (r *linksRun) insertMany(t *rapid.T) {
+	list := make([]link.New, rapid.IntRange(0, 4).Draw(t, "many"))
+	for i := range list {
+		list[i] = link.New{Link: r.draw(t), At: at(r.now), Match: link.Match(rapid.IntRange(0, 2).Draw(t, "match"))}
+	}
+	made, err := r.s.InsertMany(t.Context(), list)
+	if err != nil || len(made) != len(list) {
+		t.Fatalf("%d of %d, error %v", len(made), len(list), err)
+	}
+	for i, n := range list {
+		want, outcome, wantErr := r.model.insert(n)
+		r.compare(t, want, wantErr, made[i].Link, made[i].Err)
+		if wantErr == nil && made[i].Outcome != outcome {
+			t.Fatalf("outcome of %d: %d, want %d", i, made[i].Outcome, outcome)
+		}
 	}
 }
 
@@ -289,8 +308,12 @@ func (r *linksRun) page(t *rapid.T) {
 }
 
 func (r *linksRun) check(t *rapid.T) {
-	if want := r.model.find(func(l *link.Link) bool { return l.Key == r.last }); want != nil {
-		route, err := r.s.Route(t.Context(), r.last)
+	for _, key := range r.drawn {
+		want := r.model.find(func(l *link.Link) bool { return l.Key == key })
+		if want == nil {
+			continue
+		}
+		route, err := r.s.Route(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,9 +327,10 @@ func (r *linksRun) check(t *rapid.T) {
 	}
 	r.mark = mark
 	want := r.model.changes[r.seen:]
-	if len(want) == 0 && slices.Equal(keys, []link.Key{r.last}) {
-		keys = nil // a creation, which may be in it
+	if len(want) == 0 { // creations may be in it
+		keys = slices.DeleteFunc(keys, func(k link.Key) bool { return slices.Contains(r.drawn, k) })
 	}
+	r.drawn = nil
 	if diff := gocmp.Diff(want, keys, alike); diff != "" {
 		t.Fatalf("Changes (-want +got):\n%s", diff)
 	}

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -69,20 +70,12 @@ const draws = 5
 // fault.ValidationFailed with details, or as fault.InvalidURL where only the
 // destination is wrong. An alias that is taken is fault.AliasTaken.
 func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Link, Outcome, error) {
-	if a.Anonymous() && !r.s.AnonymousCreate {
-		return Link{}, 0, a.MayManage(0)
-	}
-	now := r.now()
-	l, err := r.draft(a, c, now)
-	if err != nil {
+	if err := r.mayCreate(a); err != nil {
 		return Link{}, 0, err
 	}
-	n := New{Link: l, At: now}
-	switch {
-	case c.ContentID != "":
-		n.Match = MatchContent
-	case c.FindExisting:
-		n.Match = MatchDestination
+	n, err := r.creation(a, c, r.now())
+	if err != nil {
+		return Link{}, 0, err
 	}
 	l, outcome, err := r.insert(ctx, n, c.CodeLength)
 	if err == nil && outcome != Found {
@@ -91,35 +84,40 @@ func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Lin
 	return l, outcome, err
 }
 
+func (r *Registry) mayCreate(a account.Actor) error {
+	if a.Anonymous() && !r.s.AnonymousCreate {
+		return a.MayManage(0)
+	}
+	return nil
+}
+
+// creation makes what the store is to insert, without ID and, unless it has an
+// alias, without code.
+func (r *Registry) creation(a account.Actor, c Creation, now time.Time) (New, error) {
+	l, err := r.draft(a, c, now)
+	if err != nil {
+		return New{}, err
+	}
+	n := New{Link: l, At: now}
+	switch {
+	case c.ContentID != "":
+		n.Match = MatchContent
+	case c.FindExisting:
+		n.Match = MatchDestination
+	}
+	return n, nil
+}
+
 // insert stores a link under its alias, or under codes drawn until one is free.
 func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome, error) {
-	if length == 0 {
-		length = r.s.CodeLength
-	}
-	for attempt := 0; ; attempt++ {
-		if attempt > 0 && attempt%draws == 0 && !n.Link.Alias {
-			if length == MaxGeneratedCode {
-				return Link{}, 0, errors.New("no free code found")
-			}
-			length++
-			r.s.Warn("short codes of this length are running out: raise KURZ_CODE_LENGTH", "length", length-1)
-		}
-		var err error
-		if n.Link.ID, err = r.s.IDs.Next(); err != nil {
+	d := r.drawing(length)
+	for {
+		if err := r.draw(&n.Link, &d); err != nil {
 			return Link{}, 0, err
 		}
-		if !n.Link.Alias {
-			if n.Link.Code, err = r.s.Codes.Next(attempt, length); err != nil {
-				return Link{}, 0, err
-			}
-		}
 		l, outcome, err := r.s.Store.Insert(ctx, n)
-		switch {
-		case errors.Is(err, ErrIDTaken):
-			if attempt > 100 {
-				return Link{}, 0, err
-			}
-		case fault.Is(err, fault.AliasTaken) && !n.Link.Alias:
+		switch again, err := d.again(&n.Link, err); {
+		case again:
 		case err != nil && !fault.Is(err, fault.AliasTaken):
 			// It may have been stored all the same, or be stored in a moment.
 			r.s.Changed(ctx, Change{Key: n.Link.Key})
@@ -128,6 +126,42 @@ func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome
 			return l, outcome, err
 		}
 	}
+}
+
+// drawing is how far the search for a free code is.
+type drawing struct{ length, attempt int }
+
+func (r *Registry) drawing(length int) drawing {
+	return drawing{length: cmp.Or(length, r.s.CodeLength)}
+}
+
+// draw gives a link an ID and, unless it has an alias, a code.
+func (r *Registry) draw(l *Link, d *drawing) (err error) {
+	if d.attempt > 0 && d.attempt%draws == 0 && !l.Alias {
+		if d.length == MaxGeneratedCode {
+			return errors.New("no free code found")
+		}
+		d.length++
+		r.s.Warn("short codes of this length are running out: raise KURZ_CODE_LENGTH", "length", d.length-1)
+	}
+	if l.ID, err = r.s.IDs.Next(); err != nil {
+		return err
+	}
+	if !l.Alias {
+		l.Code, err = r.s.Codes.Next(d.attempt, d.length)
+	}
+	return err
+}
+
+// again judges what the store said: whether another ID or code is to be drawn, or
+// what the error is.
+func (d *drawing) again(l *Link, err error) (bool, error) {
+	switch {
+	case errors.Is(err, ErrIDTaken) && d.attempt <= 100, fault.Is(err, fault.AliasTaken) && !l.Alias:
+		d.attempt++
+		return true, nil
+	}
+	return false, err
 }
 
 // Get reads a link for someone who may manage it.

@@ -30,6 +30,12 @@ type Store interface {
 	//   - Otherwise n.Link is stored and given back with Inserted.
 	Insert(ctx context.Context, n New) (Link, Outcome, error)
 
+	// InsertMany is Insert for each of a list, which may be empty, in its order:
+	// what one meets may be one before it. The nth that is given is what became of
+	// the nth, and what Insert would give is durable. An error of the call itself
+	// leaves open which of them are stored.
+	InsertMany(ctx context.Context, list []New) ([]Made, error)
+
 	// Update replaces the link of l.Key if its stored version is l.Version,
 	// and gives it l.Version+1; another version is fault.PreconditionFailed.
 	// Key, ID, Owner, ContentID, Alias, CreatedAt, Operation and PriorClicks stay
@@ -115,6 +121,13 @@ const (
 	Found            // by Match; nothing was stored
 	Repeated         // by Operation; nothing was stored
 )
+
+// Made is what became of one creation among many. Err is that of this one alone.
+type Made struct {
+	Link    Link
+	Outcome Outcome
+	Err     error
+}
 
 // Query selects and orders links.
 type Query struct {

@@ -54,6 +54,24 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.insert(n)
+}
+
+// InsertMany is that of link.Store.
+func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made := make([]link.Made, len(list))
+	for i, n := range list {
+		made[i].Link, made[i].Outcome, made[i].Err = s.insert(n)
+	}
+	return made, nil
+}
+
+func (s *Links) insert(n link.New) (link.Link, link.Outcome, error) {
 	if n.Link.Operation != (link.Operation{}) {
 		if l := s.operations[n.Link.Operation]; l != nil {
 			return copied(l), link.Repeated, nil

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -77,6 +78,7 @@ const (
 		title = ?, tags = ?, notes = ?, archived_at = ?, destination_key = ?, content_key = ? WHERE id = ?`
 	// What is not among the links that the search index takes next is found
 	// without it.
+	selectTaken = `SELECT taken FROM search_state`
 	insertLoose = `INSERT OR IGNORE INTO search_loose (link) SELECT ?1 FROM search_state WHERE taken >= ?1`
 
 	// The index has all that is asked for.
@@ -96,48 +98,135 @@ const (
 
 // Insert is that of link.Store.
 func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
-	if !s.index.dirty.Load() {
-		s.index.dirty.Store(true)
-	}
-	n.Link.Tags = slices.Clone(n.Link.Tags)
-	tags, err := encodeTags(n.Link.Tags)
+	s.touched()
+	i, err := newInsertion(n)
 	if err != nil {
 		return link.Link{}, 0, err
 	}
-	destinationKey, contentKey := matchKeys(&n.Link)
-	l, outcome := n.Link, link.Inserted
 	err = s.db.writeOne(ctx, func(c *sqlite.Conn) error {
-		if n.Match != link.MatchNone && l.Owner != 0 {
-			if found, how, err := standIn(c, &n); err != nil || how != 0 {
-				l, outcome = found, how
-				return err
-			}
-		}
 		// Before the link: if that is not stored after all, this does no harm.
-		if _, err := change(c, insertLoose, func(b *binder) { b.int(int64(l.ID)) }); err != nil {
+		if err := loosen(c, i.new.Link.ID); err != nil {
 			return err
 		}
-		stored, err := change(c, insertLink, func(b *binder) {
-			bindLink(b, &l, tags)
-			b.someInt(destinationKey)
-			b.someInt(contentKey)
-		})
-		switch {
-		case err != nil:
-			return err
-		case stored == 1 && s.beside:
-			return announce(c, l.Key)
-		case stored == 1:
-			return nil
-		}
-		l, outcome, err = conflict(c, &n.Link)
-		return err
+		return s.insert(c, i)
 	})
 	if err != nil {
 		return link.Link{}, 0, err
 	}
+	return i.made.Link, i.made.Outcome, i.made.Err
+}
+
+// InsertMany is that of link.Store: one transaction.
+func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
+	s.touched()
+	insertions, made := make([]*insertion, len(list)), make([]link.Made, len(list))
+	for n := range list {
+		var err error
+		if insertions[n], err = newInsertion(list[n]); err != nil {
+			return nil, err
+		}
+	}
+	err := s.db.write(ctx, func(c *sqlite.Conn) error {
+		taken, err := indexTakes(c)
+		if err != nil {
+			return err
+		}
+		for _, i := range insertions {
+			if i.new.Link.ID <= taken {
+				err = loosen(c, i.new.Link.ID)
+			}
+			if err == nil {
+				err = s.insert(c, i)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range insertions {
+		made[n] = i.made
+	}
+	return made, nil
+}
+
+// touched notes that the search index has something to do.
+func (s *Links) touched() {
+	if !s.index.dirty.Load() {
+		s.index.dirty.Store(true)
+	}
+}
+
+// loosen notes a link that the search index does not take next though it has the
+// ID for it.
+func loosen(c *sqlite.Conn, id link.ID) error {
+	_, err := change(c, insertLoose, func(b *binder) { b.int(int64(id)) })
+	return err
+}
+
+// indexTakes gives up to which ID the search index takes links next.
+func indexTakes(c *sqlite.Conn) (taken link.ID, err error) {
+	err = query(c, selectTaken, nil, func(r *cells) bool {
+		taken = link.ID(r.int())
+		return false
+	})
+	return taken, err
+}
+
+// insertion is a link on its way into the file, and what became of it.
+type insertion struct {
+	new                        link.New
+	tags                       string
+	destinationKey, contentKey int64
+	made                       link.Made
+}
+
+func newInsertion(n link.New) (*insertion, error) {
+	n.Link.Tags = slices.Clone(n.Link.Tags)
+	i := &insertion{new: n}
+	var err error
+	i.tags, err = encodeTags(n.Link.Tags)
+	i.destinationKey, i.contentKey = matchKeys(&n.Link)
+	return i, err
+}
+
+// insert is Insert within a transaction. What the contract calls an error of the
+// link is in made.
+func (s *Links) insert(c *sqlite.Conn, i *insertion) error {
+	if i.new.Match != link.MatchNone && i.new.Link.Owner != 0 {
+		if found, how, err := standIn(c, &i.new); err != nil || how != 0 {
+			inUTC(&found)
+			i.made = link.Made{Link: found, Outcome: how}
+			return err
+		}
+	}
+	stored, err := change(c, insertLink, func(b *binder) {
+		bindLink(b, &i.new.Link, i.tags)
+		b.someInt(i.destinationKey)
+		b.someInt(i.contentKey)
+	})
+	if err != nil {
+		return err
+	}
+	if stored == 1 {
+		l := i.new.Link
+		inUTC(&l)
+		i.made = link.Made{Link: l, Outcome: link.Inserted}
+		if s.beside {
+			return announce(c, l.Key)
+		}
+		return nil
+	}
+	l, outcome, err := conflict(c, &i.new.Link)
 	inUTC(&l)
-	return l, outcome, nil
+	i.made = link.Made{Link: l, Outcome: outcome, Err: err}
+	if fault.Is(err, fault.AliasTaken) || errors.Is(err, link.ErrIDTaken) {
+		return nil
+	}
+	return err
 }
 
 // standIn looks for a link that is given back instead of n; outcome 0 says that
