@@ -44,7 +44,7 @@ type op struct {
 	// to fold the log after each would write the same pages again and again.
 	many bool
 	err  error
-	done   chan struct{}
+	done chan struct{}
 }
 
 const (
