@@ -57,7 +57,6 @@ var stages = []stage{
 	{"binary", released},
 	{"idle", idle},
 	{"creates", creates},
-	{"bulk", bulk},
 	{"fresh", freshness},
 	{"start", startUp},
 	{"killed", killed},
