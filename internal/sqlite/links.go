@@ -126,7 +126,7 @@ func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, e
 			return nil, err
 		}
 	}
-	err := s.db.write(ctx, func(c *sqlite.Conn) error {
+	err := s.db.writeMany(ctx, func(c *sqlite.Conn) error {
 		taken, err := indexTakes(c)
 		if err != nil {
 			return err
