@@ -42,6 +42,11 @@ func OpenData(ctx context.Context, s *config.Settings) (*Data, error) {
 	return openData(ctx, s.Data, sqlite.Options{Existing: true})
 }
 
+// OpenBulk is OpenData for a command that makes many links.
+func OpenBulk(ctx context.Context, s *config.Settings) (*Data, error) {
+	return openData(ctx, s.Data, sqlite.Options{Existing: true, Bulk: true})
+}
+
 // Inspect opens what a server made and leaves its schema as it is.
 func Inspect(ctx context.Context, s *config.Settings) (*Data, error) {
 	return openData(ctx, s.Data, sqlite.Options{Existing: true, KeepSchema: true})
@@ -67,7 +72,7 @@ func openData(ctx context.Context, dir string, o sqlite.Options) (*Data, error) 
 	if d.main, err = sqlite.Open(ctx, filepath.Join(dir, mainName), o); err != nil {
 		return nil, err
 	}
-	o.Schema = sqlite.ForClicks
+	o.Schema, o.Bulk = sqlite.ForClicks, false
 	if d.clicks, err = sqlite.Open(ctx, filepath.Join(dir, clicksName), o); err != nil {
 		return nil, errors.Join(err, d.main.Close())
 	}

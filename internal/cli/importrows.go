@@ -62,7 +62,7 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %s\nIf another shortener gave the file, name it with --from", path, reason(err))
 	}
-	data, err := backend.OpenData(c.Context(), &s.Settings)
+	data, err := backend.OpenBulk(c.Context(), &s.Settings)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, e
 			return nil, err
 		}
 	}
-	err := s.db.write(ctx, func(c *sqlite.Conn) error {
+	err := s.db.writeMany(ctx, func(c *sqlite.Conn) error {
 		for _, i := range insertions {
 			if err := s.insert(c, i); err != nil {
 				return err
