@@ -109,7 +109,8 @@ func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome
 			return Link{}, 0, err
 		}
 		if !n.Link.Alias {
-			if n.Link.Code, err = r.s.Codes.Next(attempt, length); err != nil {
+			d := Draw{Attempt: attempt, Length: length, Owner: n.Link.Owner, Destination: n.Link.Destination}
+			if n.Link.Code, err = r.s.Codes.Next(ctx, d); err != nil {
 				return Link{}, 0, err
 			}
 		}
