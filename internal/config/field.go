@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kurz/internal/link"
 	"kurz/internal/ratelimit"
 )
 
@@ -82,6 +83,8 @@ func (f Field) set(s *Settings, text string) error {
 		return parseRetention(p, text)
 	case *Rotation:
 		return parseRotation(p, text)
+	case *Node:
+		return parseNode(p, text)
 	case *ratelimit.Limit:
 		v, err := ratelimit.Parse(text)
 		if err != nil {
@@ -135,6 +138,11 @@ func (f Field) text(s *Settings) string {
 			return "keep"
 		}
 		return strconv.Itoa(int(time.Duration(v)/day)) + "d"
+	case Node:
+		if v == AutoNode {
+			return autoNode
+		}
+		return strconv.Itoa(int(v))
 	case encoding.TextMarshaler:
 		b, err := v.MarshalText()
 		if err != nil {
@@ -181,6 +189,24 @@ func parseRetention(p *Retention, text string) error {
 		return fmt.Errorf("%q is neither keep nor a number of days such as 90d", text)
 	}
 	*p = Retention(time.Duration(n) * day)
+	return nil
+}
+
+const (
+	autoNode = "auto"
+	lastNode = link.MaxNodes - 1
+)
+
+func parseNode(p *Node, text string) error {
+	n, err := strconv.Atoi(text)
+	switch {
+	case text == autoNode:
+		*p = AutoNode
+	case err != nil || n < 0 || n > lastNode:
+		return fmt.Errorf("%q is neither auto nor a whole number from 0 to %d", text, lastNode)
+	default:
+		*p = Node(n)
+	}
 	return nil
 }
 
