@@ -37,8 +37,8 @@ type SnowflakeSettings struct {
 
 // SnowflakeCodes makes codes of the time, of a number that no other process has
 // meanwhile, and of a counter: 41, 10 and 12 bits in base 62. That are 10
-// characters until May 2032, and 11 for 63 years after. They grow with time, so
-// that they tell when a link was made, and the next one can be guessed.
+// characters until May 2032, and 11 until 2095. They tell when a link was made,
+// and the next one can be guessed.
 type SnowflakeCodes struct {
 	s SnowflakeSettings
 	turn
