@@ -57,6 +57,7 @@ var stages = []stage{
 	{"binary", released},
 	{"idle", idle},
 	{"creates", creates},
+	{"codes", codes},
 	{"fresh", freshness},
 	{"start", startUp},
 	{"killed", killed},
