@@ -15,14 +15,14 @@ import (
 // The creates of each strategy at each fill of the space, and the codes that are
 // timed.
 const (
-	fillCreates = "20000x"
+	fillCreates = "2000x"
 	codeTime    = "500ms"
 )
 
-const codesExplained = "The time of a code of seven characters is without that of a store. The other columns are for a space of four characters, 14,776,336 codes, of which a part is taken by links of the same strategy: how often a create waits for the store; how many codes it draws that are taken; and how many links get a fifth character (those of `snowflake` have ten, always)."
+const codesExplained = "The time of a code of seven characters is without that of a store. The other columns are for a space of three characters, 238,328 codes, of which a part is taken by links of the same strategy: how often a create waits for the store; how many codes it draws that are taken; and how many links get a fourth character (those of `snowflake` have ten, always)."
 
 // codes runs the benchmarks of the strategies: what a code costs, without a
-// store's time, and how often a create asks the store where a space of four
+// store's time, and how often a create asks the store where a space of three
 // characters is filled.
 func codes(ctx context.Context, l *lab) error {
 	costs, err := l.goBench(ctx, "./internal/link", "^BenchmarkNext$", codeTime)
