@@ -34,6 +34,7 @@ type lab struct {
 	isHot    bool
 	profiles string
 	contest  contestTable
+	codes    string // the table of strategies
 	// load and version are those of the beginning.
 	load, version string
 	values        map[string]string

@@ -58,6 +58,7 @@ var stages = []stage{
 	{"idle", idle},
 	{"creates", creates},
 	{"bulk", bulk},
+	{"codes", codes},
 	{"fresh", freshness},
 	{"start", startUp},
 	{"killed", killed},

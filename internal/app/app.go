@@ -39,6 +39,7 @@ type App struct {
 	upkeep    click.Upkeep
 	index     link.Upkeep
 	archived  atomic.Int64 // links put away since the start
+	work      []Work
 	live      *click.Live
 	edge      *edge.Edge
 	jobs      job.Queue
@@ -49,13 +50,13 @@ type App struct {
 
 // New joins the parts under the settings.
 func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, certs string) (*App, error) {
-	core, err := NewCore(s, p.Links, w)
+	core, err := NewCore(s, p.Links, p.Codes, w)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{
 		settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency,
-		upkeep: p.Upkeep, index: p.Index, live: click.NewLive(w.Now), setup: rand.Text(),
+		upkeep: p.Upkeep, index: p.Index, work: p.Work, live: click.NewLive(w.Now), setup: rand.Text(),
 	}
 	a.directory = account.NewDirectory(p.Accounts, w.Now, w.Rand)
 	a.resolver = redirect.NewResolver(redirect.ResolverSettings{
@@ -83,9 +84,9 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 }
 
 // settings are those of the Registry.
-func (c *Core) settings(s *config.Settings, links link.Store, w Surroundings) link.Settings {
+func (c *Core) settings(s *config.Settings, links link.Store, codes link.Codes, w Surroundings) link.Settings {
 	return link.Settings{
-		Store: links, Codes: link.RandomCodes{Rand: w.Rand}, IDs: link.NewIDs(w.Now, w.Rand),
+		Store: links, Codes: codes, IDs: link.NewIDs(w.Now, w.Rand),
 		Domains:    c.Domains,
 		Policy:     link.Policy{AllowPrivate: s.AllowPrivate, Domains: c.Domains, Blocklist: c.Blocklist.Blocklist},
 		CodeLength: s.CodeLength, AnonymousCreate: s.AnonymousCreate, Now: w.Now,
@@ -186,21 +187,21 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 	var work sync.WaitGroup
 	var mu sync.Mutex
 	var broken error
-	for name, run := range map[string]func(context.Context) error{
-		"following changes": a.resolver.Watch,
-		"clicks":            a.pump.Run,
-		"sweep":             a.sweep,
-		"upkeep":            a.keepUp,
-		"index":             a.keepIndex,
-		"archive":           a.keepArchive,
-		"bulk jobs":         a.worker.Run,
-		"old bulk jobs":     a.sweepJobs,
-		"block list":        func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) },
-	} {
+	for _, w := range append([]Work{
+		{"following changes", a.resolver.Watch},
+		{"clicks", a.pump.Run},
+		{"sweep", a.sweep},
+		{"upkeep", a.keepUp},
+		{"index", a.keepIndex},
+		{"archive", a.keepArchive},
+		{"bulk jobs", a.worker.Run},
+		{"old bulk jobs", a.sweepJobs},
+		{"block list", func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) }},
+	}, a.work...) {
 		work.Go(func() {
-			if err := run(background); err != nil && background.Err() == nil {
+			if err := w.Run(background); err != nil && background.Err() == nil {
 				mu.Lock()
-				broken = errors.Join(broken, fmt.Errorf("%s: %w", name, err))
+				broken = errors.Join(broken, fmt.Errorf("%s: %w", w.Name, err))
 				mu.Unlock()
 				// Without one of these the answers would be wrong.
 				stop()

@@ -15,7 +15,8 @@ import (
 type Parts struct {
 	Links       link.Store
 	Index       link.Upkeep // of Links; nil: it has none
-	Routes      link.Cache  // of this node
+	Codes       link.Codes
+	Routes      link.Cache // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
 	Jobs        job.Queue
@@ -32,6 +33,15 @@ type Parts struct {
 	Checks []Check
 	// Measures are numbers of the parts that operators see.
 	Measures []Measure
+	// Work is what the parts do in the background.
+	Work []Work
+}
+
+// Work is done in the background for as long as the server runs.
+type Work struct {
+	Name string
+	// Run returns nil once ctx ends, and an error only where kurz can't go on.
+	Run func(ctx context.Context) error
 }
 
 // Check says whether a dependency can be used.

@@ -189,6 +189,10 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return err
 	}
+	codes, err := b.data.codes(s, codeSource{o, true})
+	if err != nil {
+		return err
+	}
 	answers := sqlite.NewIdempotency(b.data.main)
 	if err := answers.EndLeases(ctx); err != nil {
 		return err
@@ -204,7 +208,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	b.data.Links = links
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
-		Links: links, Index: links, Routes: routes, Accounts: b.data.Accounts,
+		Links: links, Index: links, Codes: codes, Routes: routes, Accounts: b.data.Accounts,
 		Idempotency: answers, Jobs: jobs, Secret: secret,
 		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
 		Enricher: enrich.New(), Locator: locator, Hasher: b.hasher,
@@ -213,6 +217,10 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
 		},
 		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), indexMeasures(links), b.cityMeasures()),
+	}
+	if pool, ok := codes.(*link.PoolCodes); ok {
+		b.Parts.Measures = append(b.Parts.Measures, poolMeasures(pool)...)
+		b.Parts.Work = append(b.Parts.Work, app.Work{Name: "codes", Run: pool.Run})
 	}
 	if b.cities != nil {
 		b.Parts.Checks = append(b.Parts.Checks, app.Check{Name: "city database", Run: b.describeCities})

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kurz/internal/account"
-	"kurz/internal/app"
 	"kurz/internal/backend"
 	"kurz/internal/config"
 	"kurz/internal/export"
@@ -196,11 +195,7 @@ type mover struct {
 }
 
 func (i *importFrom) mover(ctx context.Context, w *World, s *config.Loaded, data *backend.Data, format export.Format) (*mover, error) {
-	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
-		// A server runs here and knows better which domains are its own.
-		s.BaseURL, s.Domains = at.Base(), at.Domains
-	}
-	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	core, err := newCore(w, s, data)
 	if err != nil {
 		return nil, err
 	}

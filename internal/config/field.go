@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kurz/internal/link"
 	"kurz/internal/ratelimit"
 )
 
@@ -84,6 +85,8 @@ func (f Field) set(s *Settings, text string) error {
 		return parseDays((*time.Duration)(p), text, "off")
 	case *Rotation:
 		return parseRotation(p, text)
+	case *Node:
+		return parseNode(p, text)
 	case *ratelimit.Limit:
 		v, err := ratelimit.Parse(text)
 		if err != nil {
@@ -136,6 +139,11 @@ func (f Field) text(s *Settings) string {
 		return daysText(time.Duration(v), "keep")
 	case Archiving:
 		return daysText(time.Duration(v), "off")
+	case Node:
+		if v == AutoNode {
+			return autoNode
+		}
+		return strconv.Itoa(int(v))
 	case encoding.TextMarshaler:
 		b, err := v.MarshalText()
 		if err != nil {
@@ -191,6 +199,24 @@ func parseDays(p *time.Duration, text, none string) error {
 		return fmt.Errorf("%q is neither %s nor a number of days such as 90d", text, none)
 	}
 	*p = time.Duration(n) * day
+	return nil
+}
+
+const (
+	autoNode = "auto"
+	lastNode = link.MaxNodes - 1
+)
+
+func parseNode(p *Node, text string) error {
+	n, err := strconv.Atoi(text)
+	switch {
+	case text == autoNode:
+		*p = AutoNode
+	case err != nil || n < 0 || n > lastNode:
+		return fmt.Errorf("%q is neither auto nor a whole number from 0 to %d", text, lastNode)
+	default:
+		*p = Node(n)
+	}
 	return nil
 }
 

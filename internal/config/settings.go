@@ -46,9 +46,10 @@ type Settings struct {
 	ClickHouse   string `env:"CLICKHOUSE" group:"Storage" secret:"true" doc:"Where statistics are kept, clickhouse://…. To come."`
 	CacheEntries int    `env:"CACHE_ENTRIES" default:"1000000" group:"Storage" doc:"How many links are kept in memory, at most; fewer where they take more than 512 bytes on average. Memory is taken as links are used: some 65 bytes each, and the destination."`
 
-	CodeStrategy    string    `env:"CODE_STRATEGY" default:"random" group:"Links" doc:"How codes are made: random. sequence, pool, hash and snowflake are to come."`
-	CodeLength      int       `env:"CODE_LENGTH" default:"7" group:"Links" doc:"Characters of a generated code, 4 to 32."`
-	CodeKey         string    `env:"CODE_KEY" group:"Links" secret:"true" doc:"Key of the sequence strategy, at least 16 characters. Unused by random."`
+	CodeStrategy    string    `env:"CODE_STRATEGY" default:"random" group:"Links" doc:"How codes are made: random, sequence, pool, hash or snowflake; docs/operations.md says which is for whom. It can be changed at any time, and no link changes."`
+	CodeLength      int       `env:"CODE_LENGTH" default:"7" group:"Links" doc:"Characters of a generated code, 4 to 32; those of snowflake have at least 10. It can be changed at any time, and no link changes."`
+	CodeKey         string    `env:"CODE_KEY" group:"Links" secret:"true" doc:"Key of the sequence strategy, at least 16 characters. Without it one is made and kept as code.key in KURZ_DATA; the others need none."`
+	Node            Node      `env:"NODE" default:"auto" group:"Links" doc:"Number of this server in codes of the snowflake strategy, 0 to 511, which no other server of the same links may have; auto leases one from where the links are kept."`
 	AnonymousCreate bool      `env:"ANONYMOUS_CREATE" default:"true" group:"Links" doc:"Whether links can be made without an API key."`
 	AllowPrivate    bool      `env:"ALLOW_PRIVATE" default:"false" group:"Links" doc:"Whether links may lead to loopback and private addresses and to names without a dot."`
 	Blocklist       string    `env:"BLOCKLIST" group:"Links" doc:"File of domains that links may not lead to, one a line, subdomains included. Read anew when it changes."`
@@ -99,6 +100,12 @@ type Retention time.Duration
 
 // Archiving is how long links that have ended are listed; 0 is for ever.
 type Archiving time.Duration
+
+// Node is the number that a server is given; negative is none: one is leased.
+type Node int
+
+// AutoNode is the Node that is leased.
+const AutoNode Node = -1
 
 // Rotation is how often the visitor hash's key changes.
 type Rotation string

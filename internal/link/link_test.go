@@ -127,7 +127,7 @@ func TestRandomCodesAreUnbiased(t *testing.T) {
 	codes := link.RandomCodes{Rand: rand.Reader}
 	const draws, length = 62_000 / 31, 31
 	for range draws {
-		code, err := codes.Next(0, length)
+		code, err := codes.Next(t.Context(), link.Draw{Length: length})
 		if err != nil || len(code) != length {
 			t.Fatal(code, err)
 		}
@@ -161,7 +161,7 @@ func (w *words) Read(p []byte) (int, error) {
 }
 
 func TestRandomCodesAreNeverReserved(t *testing.T) {
-	if code, err := (link.RandomCodes{Rand: new(words)}).Next(0, 6); err != nil || code == "health" {
+	if code, err := (link.RandomCodes{Rand: new(words)}).Next(t.Context(), link.Draw{Length: 6}); err != nil || code == "health" {
 		t.Errorf("%q, %v", code, err)
 	}
 }

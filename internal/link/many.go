@@ -21,12 +21,12 @@ func (r *Registry) CreateMany(ctx context.Context, a account.Actor, list []Creat
 		return nil, err
 	}
 	made := make([]Made, len(list))
-	for ready := r.prepareAside(a, list); len(list) > 0; {
+	for ready := r.prepareAside(ctx, a, list); len(list) > 0; {
 		batch := <-ready
 		n := min(len(list), insertAtOnce)
 		list = list[n:]
 		if len(list) > 0 {
-			ready = r.prepareAside(a, list)
+			ready = r.prepareAside(ctx, a, list)
 		}
 		if err := r.storeBatch(ctx, batch, made[len(made)-len(list)-n:]); err != nil {
 			return nil, err
@@ -51,14 +51,14 @@ type pending struct {
 
 // prepareAside prepares the first of a list while the store is at work on those
 // before. What it gives need not be taken.
-func (r *Registry) prepareAside(a account.Actor, list []Creation) <-chan *batch {
+func (r *Registry) prepareAside(ctx context.Context, a account.Actor, list []Creation) <-chan *batch {
 	ready := make(chan *batch, 1)
-	go func() { ready <- r.prepare(a, list[:min(len(list), insertAtOnce)]) }()
+	go func() { ready <- r.prepare(ctx, a, list[:min(len(list), insertAtOnce)]) }()
 	return ready
 }
 
 // prepare checks creations and draws what they need.
-func (r *Registry) prepare(a account.Actor, list []Creation) *batch {
+func (r *Registry) prepare(ctx context.Context, a account.Actor, list []Creation) *batch {
 	now := r.now()
 	b := &batch{news: make([]New, 0, len(list)), waiting: make([]pending, 0, len(list)), faults: make([]Made, len(list))}
 	for i := range list {
@@ -68,7 +68,7 @@ func (r *Registry) prepare(a account.Actor, list []Creation) *batch {
 			continue
 		}
 		w := pending{i, r.drawing(list[i].CodeLength)}
-		if err := r.draw(&n.Link, &w.drawing); err != nil {
+		if err := r.draw(ctx, &n.Link, &w.drawing); err != nil {
 			b.err = err
 			break
 		}
@@ -89,7 +89,7 @@ func (r *Registry) storeBatch(ctx context.Context, b *batch, made []Made) error 
 			if waiting[i].attempt == 0 {
 				continue
 			}
-			if err := r.draw(&news[i].Link, &waiting[i].drawing); err != nil {
+			if err := r.draw(ctx, &news[i].Link, &waiting[i].drawing); err != nil {
 				return err
 			}
 		}

@@ -112,7 +112,7 @@ func (r *Registry) creation(a account.Actor, c Creation, now time.Time) (New, er
 func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome, error) {
 	d := r.drawing(length)
 	for {
-		if err := r.draw(&n.Link, &d); err != nil {
+		if err := r.draw(ctx, &n.Link, &d); err != nil {
 			return Link{}, 0, err
 		}
 		l, outcome, err := r.s.Store.Insert(ctx, n)
@@ -136,7 +136,7 @@ func (r *Registry) drawing(length int) drawing {
 }
 
 // draw gives a link an ID and, unless it has an alias, a code.
-func (r *Registry) draw(l *Link, d *drawing) (err error) {
+func (r *Registry) draw(ctx context.Context, l *Link, d *drawing) (err error) {
 	if d.attempt > 0 && d.attempt%draws == 0 && !l.Alias {
 		if d.length == MaxGeneratedCode {
 			return errors.New("no free code found")
@@ -148,7 +148,7 @@ func (r *Registry) draw(l *Link, d *drawing) (err error) {
 		return err
 	}
 	if !l.Alias {
-		l.Code, err = r.s.Codes.Next(d.attempt, d.length)
+		l.Code, err = r.s.Codes.Next(ctx, Draw{Attempt: d.attempt, Length: d.length, Owner: l.Owner, Destination: l.Destination})
 	}
 	return err
 }

@@ -23,6 +23,7 @@ import (
 type Links struct {
 	mu         sync.RWMutex
 	byKey      map[link.Key]*link.Link
+	codes      map[link.Code]bool // of any domain
 	byID       map[link.ID]*link.Link
 	operations map[link.Operation]*link.Link
 	// byDestination finds the candidates of a match.
@@ -41,6 +42,7 @@ var _ link.Store = (*Links)(nil)
 func NewLinks() *Links {
 	return &Links{
 		byKey:         map[link.Key]*link.Link{},
+		codes:         map[link.Code]bool{},
 		byID:          map[link.ID]*link.Link{},
 		operations:    map[link.Operation]*link.Link{},
 		byDestination: map[ownedDestination][]*link.Link{},
@@ -87,7 +89,7 @@ func (s *Links) insert(n link.New) (link.Link, link.Outcome, error) {
 		return link.Link{}, 0, link.ErrIDTaken
 	}
 	l := copied(&n.Link)
-	s.byKey[l.Key] = &l
+	s.byKey[l.Key], s.codes[l.Code] = &l, true
 	s.changes = append(s.changes, l.Key)
 	s.byID[l.ID] = &l
 	if l.Operation != (link.Operation{}) {
