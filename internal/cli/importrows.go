@@ -11,7 +11,6 @@ import (
 
 	"kurz/internal/account"
 	"kurz/internal/api"
-	"kurz/internal/app"
 	"kurz/internal/backend"
 	"kurz/internal/config"
 	"kurz/internal/export"
@@ -106,11 +105,7 @@ type rowMaker struct {
 }
 
 func (i *importRows) maker(ctx context.Context, w *World, s *config.Loaded, data *backend.Data, rows job.Rows, format job.Format) (*rowMaker, error) {
-	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
-		// A server runs here and knows better which domains are its own.
-		s.BaseURL, s.Domains = at.Base(), at.Domains
-	}
-	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	core, err := newCore(w, s, data)
 	if err != nil {
 		return nil, err
 	}

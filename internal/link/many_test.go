@@ -14,8 +14,8 @@ import (
 // few gives the same codes again and again, so that they are taken.
 type few struct{ n *atomic.Int64 }
 
-func (f few) Next(_, length int) (link.Code, error) {
-	return link.Code(fmt.Sprintf("%0*d", length, f.n.Add(1)/2)), nil
+func (f few) Next(_ context.Context, d link.Draw) (link.Code, error) {
+	return link.Code(fmt.Sprintf("%0*d", d.Length, f.n.Add(1)/2)), nil
 }
 
 func TestCreateManyIsCreateForEach(t *testing.T) {
