@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"kurz/internal/api"
 	"kurz/internal/job"
 	"kurz/internal/link"
+	"kurz/internal/memory"
 	"kurz/internal/ratelimit"
 )
 
@@ -388,14 +390,19 @@ type broken struct{ io.Reader }
 
 func (b broken) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if err == io.EOF { //nolint:errorlint // of a strings.Reader
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }
 
 func TestBulkTooLargeOrBroken(t *testing.T) {
-	w := newWorld(t, func(s *api.Settings, _ *link.Settings) { s.Rates.BulkFree = ratelimit.Limit{} })
+	var jobs job.Queue
+	w := newWorld(t, func(s *api.Settings, _ *link.Settings) {
+		s.Rates.BulkFree = ratelimit.Limit{}
+		jobs = memory.NewJobs()
+		s.Bulk = job.NewBulk(job.BulkSettings{Queue: jobs, Reader: api.BulkFiles{}, Now: time.Now, Rand: rand.Reader, MaxRows: 60_000, MaxBytes: 4 << 20})
+	})
 	send := func(body io.Reader) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", bulk, body)
 		r.Header.Set("Content-Type", "text/csv")
@@ -417,7 +424,7 @@ func TestBulkTooLargeOrBroken(t *testing.T) {
 		if rec.Code != c.status {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
 		}
-		counts, err := w.jobs.Counts(t.Context(), job.Kind)
+		counts, err := jobs.Counts(t.Context(), job.Kind)
 		if err != nil || len(counts) != 0 {
 			t.Errorf("%s left behind: %v, error %v", name, counts, err)
 		}

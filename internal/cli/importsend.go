@@ -36,10 +36,7 @@ func (i *importRows) send(w *World, c *cobra.Command, s *config.Loaded, path str
 		i.failures = path + ".failures.csv"
 	}
 	bar := newBar(w, "sending")
-	file, format, err := fileToSend(in, func(done int64) { bar.reach(done, size) })
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
+	file, format := fileToSend(in, func(done int64) { bar.reach(done, size) })
 	j, err := server.Bulk(c.Context(), format, file)
 	bar.end()
 	if err != nil {
@@ -111,7 +108,7 @@ func wholeFile(path string, write func(io.Writer) error) error {
 
 // fileToSend finds out how a file is written, from its beginning, and gives what
 // is to be sent: something that can be sent again if the file can be read again.
-func fileToSend(in io.Reader, tell func(done int64)) (io.Reader, client.BulkFormat, error) {
+func fileToSend(in io.Reader, tell func(done int64)) (io.Reader, client.BulkFormat) {
 	buffered := bufio.NewReader(in)
 	begin, _ := buffered.Peek(4096) // a shorter file is no error
 	begin = bytes.TrimLeft(begin, "\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
@@ -126,10 +123,10 @@ func fileToSend(in io.Reader, tell func(done int64)) (io.Reader, client.BulkForm
 	if seeker, ok := in.(io.ReadSeeker); ok {
 		if _, err := seeker.Seek(0, io.SeekStart); err == nil {
 			told.r = seeker
-			return &seekingFile{told, seeker}, format, nil
+			return &seekingFile{told, seeker}, format
 		}
 	}
-	return told, format, nil
+	return told, format
 }
 
 // toldFile tells how much of it was read.

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -38,6 +39,8 @@ type BulkSettings struct {
 	Reader Reader
 	Now    func() time.Time
 	Rand   io.Reader // secure
+	// MaxRows and MaxBytes bound an upload: the constants of these names where 0.
+	MaxRows, MaxBytes int64
 	// Wake, unless nil, is told that there is work.
 	Wake func()
 }
@@ -51,6 +54,7 @@ func NewBulk(s BulkSettings) *Bulk {
 	if s.Wake == nil {
 		s.Wake = func() {}
 	}
+	s.MaxRows, s.MaxBytes = cmp.Or(s.MaxRows, MaxRows), cmp.Or(s.MaxBytes, MaxBytes)
 	return &Bulk{s}
 }
 
@@ -80,7 +84,7 @@ func (b *Bulk) Receive(ctx context.Context, a account.Actor, f Format, r io.Read
 	if a.Anonymous() {
 		return nil, a.MayManage(0)
 	}
-	bounded := &boundedReader{r: r, left: MaxBytes}
+	bounded := &boundedReader{r: r, left: b.s.MaxBytes, most: b.s.MaxBytes}
 	cutter, err := b.s.Reader.Cutter(bounded, f)
 	if err != nil {
 		return nil, bounded.why(err)
@@ -118,8 +122,8 @@ func (u *Upload) receive(ctx context.Context, cutter Cutter, admit func(rows int
 		if err != nil {
 			return err
 		}
-		if u.job.Rows += rows; u.job.Rows > MaxRows {
-			return fault.New(fault.PayloadTooLarge, "An upload may have at most %d rows: send it in parts", MaxRows)
+		if u.job.Rows += rows; u.job.Rows > u.bulk.s.MaxRows {
+			return fault.New(fault.PayloadTooLarge, "An upload may have at most %d rows: send it in parts", u.bulk.s.MaxRows)
 		}
 		if err := admit(u.job.Rows); err != nil {
 			return err
@@ -296,6 +300,7 @@ func operationOf(id ID, row int64) link.Operation {
 type boundedReader struct {
 	r    io.Reader
 	left int64
+	most int64
 	over bool
 }
 
@@ -316,7 +321,7 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 // why gives the fault of an upload that could not be read.
 func (b *boundedReader) why(err error) error {
 	if b.over {
-		return fault.New(fault.PayloadTooLarge, "An upload may have at most %d bytes: send it in parts", MaxBytes)
+		return fault.New(fault.PayloadTooLarge, "An upload may have at most %d bytes: send it in parts", b.most)
 	}
 	return err
 }

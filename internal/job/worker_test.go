@@ -165,7 +165,7 @@ func (w *world) run(t *testing.T, id job.ID) job.Job {
 		if j.Status.Final() {
 			return j
 		}
-		time.Sleep(100 * time.Millisecond) //nolint:forbidigo // of the bubble's clock
+		time.Sleep(100 * time.Millisecond)
 	}
 	t.Fatal("the job does not end")
 	return job.Job{}
@@ -304,7 +304,7 @@ func TestAProcessThatDiesLosesNothing(t *testing.T) {
 			if err := w.newWorker().Run(ctx); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Minute) //nolint:forbidigo // the lease ends
+			time.Sleep(time.Minute)
 		}
 		w.queue.before = nil
 		w.wantDone(t, j.ID, 5000)
@@ -435,9 +435,9 @@ func TestRetryTriesOnlyWhatFailed(t *testing.T) {
 func TestJobsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.maker.before = func() error { time.Sleep(time.Second); return nil } //nolint:forbidigo // of the bubble's clock
+		w.maker.before = func() error { time.Sleep(time.Second); return nil }
 		large := w.send(t, rows(20_000))
-		time.Sleep(time.Second) //nolint:forbidigo // as above
+		time.Sleep(time.Second)
 		small := w.send(t, rows(500))
 		other := w.send(t, rows(500))
 		for _, id := range []job.ID{small.ID, other.ID} {

@@ -76,7 +76,7 @@ func (s *Jobs) Counts(ctx context.Context, kind string) (map[job.Status]int64, e
 func (s *Jobs) Submit(ctx context.Context, j job.Job, op job.Operation) (submitted job.Job, err error) {
 	err = s.db.write(ctx, func(c *sqlite.Conn) error {
 		if op != (job.Operation{}) {
-			found := false
+			var found bool
 			if submitted, found, err = oneJob(c, jobOfOperation, op[:]); err != nil {
 				return err
 			}
