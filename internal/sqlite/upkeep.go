@@ -126,10 +126,7 @@ func (s *Clicks) rearrange(ctx context.Context, list []*part, f form, with func(
 // rows reads all the clicks of parts.
 func (s *Clicks) rows(ctx context.Context, list []*part) (rows *columns.Rows, err error) {
 	err = s.db.scan(ctx, func(c *sqlite.Conn) error {
-		reader, err := newChunks(c)
-		if err != nil {
-			return err
-		}
+		reader := &chunks{conn: c}
 		rows, err = reader.rows(c, list, s.Breathe)
 		return err
 	})
