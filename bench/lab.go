@@ -34,10 +34,12 @@ type lab struct {
 	isHot    bool
 	profiles string
 	contest  contestTable
+	codes    string // the table of strategies
 	// load and version are those of the beginning.
 	load, version string
 	values        map[string]string
 	notes         []string
+	tables        []string // of the stages, in Markdown
 }
 
 func newLab(ctx context.Context, o options) (*lab, error) {
@@ -229,6 +231,9 @@ func acquainted(ctx context.Context, s *program.Server) error {
 // knownKeys is the metric of how many codes a server knows, 0 while it reads
 // them.
 const knownKeys = "kurz_known_keys"
+
+// indexing is the metric of whether links are still being indexed.
+const indexing = "kurz_search_indexing"
 
 // await waits until a metric is as it should be.
 func await(ctx context.Context, s *program.Server, name string, done func(value float64) bool) error {

@@ -173,6 +173,10 @@ func (l *lab) checkLinks(ctx context.Context, data string, links int) error {
 	if err := follow(ctx, s.Addr, sampleOf(links, 1000), 1); err != nil {
 		return err
 	}
+	// A server that is measured has done it long ago.
+	if err := await(ctx, s, indexing, func(value float64) bool { return value == 0 }); err != nil {
+		return err
+	}
 	return s.Stop(ctx)
 }
 

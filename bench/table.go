@@ -31,6 +31,7 @@ var promises = []promise{
 	{"drain", "clicks drained into SQLite reports", "≥ 60,000/s"},
 	{"fresh", "a click is in the report and on the live stream, at 500/s", "≤ 2 s"},
 	{"report", "any report over 10,000,000 clicks, 1,000,000 links", "p95 ≤ 50 ms"},
+	{"search", "any listing or search over 1,000,000 links", "p95 ≤ 100 ms"},
 	{"disk", "bytes on disk per click, rollups included", "–"},
 	{"memory-hot", "links hot in memory, resident", "≤ 250 MB with 1,000,000"},
 	{"memory-idle", "idle, resident", "≤ 40 MB"},
@@ -110,9 +111,18 @@ func (l *lab) report() string {
 	}
 	b.WriteString("\nMedians, with the least and the most of the rounds in brackets.\n")
 	if table := l.contest.markdown(); table != "" {
-		fmt.Fprintf(&b, "\n## What a redirect costs, by load\n\nµs of server CPU for each request, and the ratio to nginx.\n\n%s\n## Notes\n", table)
+		fmt.Fprintf(&b, "\n## What a redirect costs, by load\n\nµs of server CPU for each request, and the ratio to nginx.\n\n%s", table)
+	}
+	if l.codes != "" {
+		b.WriteString("\n## What a code costs, by strategy\n\n" + codesExplained + "\n\n" + l.codes)
+	}
+	for _, table := range l.tables {
+		fmt.Fprintf(&b, "\n%s", table)
 	}
 	if len(l.notes) > 0 {
+		if l.codes != "" || l.contest.markdown() != "" {
+			b.WriteString("\n## Notes\n")
+		}
 		b.WriteString("\n")
 		for _, n := range l.notes {
 			fmt.Fprintf(&b, "- %s\n", n)

@@ -33,6 +33,7 @@ type Link struct {
 	StartsAt       time.Time `json:"starts_at,omitzero"`
 	ExpiresAt      time.Time `json:"expires_at,omitzero"`
 	RevokedAt      time.Time `json:"revoked_at,omitzero"`
+	ArchivedAt     time.Time `json:"archived_at,omitzero"` // listings leave it out by then
 	// ETag names this version of the link, for Patch.IfMatch. Listings have
 	// none.
 	ETag string `json:"-"`
@@ -79,10 +80,11 @@ type Patch struct {
 
 // Filter selects and orders what List gives.
 type Filter struct {
-	Text   string // in code, title or destination
-	Tag    string
-	Status string
-	Sort   string // created_at, updated_at or short_code, with '-' before it for the other direction
+	Text     string // words, each in code, title, destination or a tag
+	Tag      string
+	Status   string
+	Archived string // true: archived links only; any: these too; else they are left out
+	Sort     string // created_at, updated_at, short_code, title or expires_at, with '-' before it for the other direction
 	// PageSize is how many links one request fetches, 1 to 500; 50 where 0.
 	PageSize int
 }
@@ -123,7 +125,7 @@ func (c *Client) Delete(ctx context.Context, code string) error {
 // page as they are asked for. It ends after the first error.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[*Link, error] {
 	query := url.Values{}
-	for name, value := range map[string]string{"q": f.Text, "tag": f.Tag, "status": f.Status, "sort": f.Sort, "domain": c.domain} {
+	for name, value := range map[string]string{"q": f.Text, "tag": f.Tag, "status": f.Status, "sort": f.Sort, "archived": f.Archived, "domain": c.domain} {
 		if value != "" {
 			query.Set(name, value)
 		}

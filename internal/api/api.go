@@ -21,15 +21,18 @@ import (
 	"kurz/internal/edge"
 	"kurz/internal/fault"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/qr"
 	"kurz/internal/ratelimit"
 )
 
-// Rates bound creates, by who makes them, and what is asked for a link without
-// a key, QR codes, together with its redirects. A zero Limit is off.
+// Rates bound creates, by who makes them, rows of bulk uploads, and what is
+// asked for a link without a key, QR codes, together with its redirects. A zero
+// Limit is off.
 type Rates struct {
 	Anonymous, Free, Premium ratelimit.Limit
+	BulkFree, BulkPremium    ratelimit.Limit
 	Redirect                 ratelimit.Limit
 }
 
@@ -40,6 +43,7 @@ type Settings struct {
 	Directory *account.Directory
 	Reports   click.Reports
 	Once      *idempotency.Once
+	Bulk      *job.Bulk
 	Domains   *link.Domains
 	Limits    ratelimit.Source
 	Rates     Rates
@@ -64,6 +68,7 @@ type API struct {
 	segments [][]string // of their paths
 	docs     func() (page, error)
 	streams  streams
+	uploads  uploads
 }
 
 // New joins the room from its parts.
@@ -77,7 +82,14 @@ func New(s Settings) *API {
 	for _, r := range []struct {
 		limit *ratelimit.Limit
 		name  string
-	}{{&s.Rates.Anonymous, "anonymous"}, {&s.Rates.Free, "free"}, {&s.Rates.Premium, "premium"}, {&s.Rates.Redirect, "redirect"}} {
+	}{
+		{&s.Rates.Anonymous, "anonymous"},
+		{&s.Rates.Free, "free"},
+		{&s.Rates.Premium, "premium"},
+		{&s.Rates.BulkFree, "bulk-free"},
+		{&s.Rates.BulkPremium, "bulk-premium"},
+		{&s.Rates.Redirect, "redirect"},
+	} {
 		if r.limit.Name == "" {
 			r.limit.Name = r.name
 		}
@@ -88,6 +100,7 @@ func New(s Settings) *API {
 		a.segments = append(a.segments, strings.Split(r.path, "/"))
 	}
 	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
+	a.uploads.users = map[account.ID]int{}
 	return a
 }
 

@@ -18,6 +18,7 @@ import (
 	"kurz/internal/click"
 	"kurz/internal/edge"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/memory"
 	"kurz/internal/ratelimit"
@@ -32,6 +33,8 @@ type world struct {
 	registry *link.Registry
 	clicks   *memory.Clicks
 	live     *click.Live
+	jobs     *memory.Jobs
+	worker   *job.Worker
 	keys     map[string]string // by user: ann, bob (free), pam (premium), root (admin)
 	users    map[string]account.User
 
@@ -46,7 +49,7 @@ var start = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
 func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *world {
 	tb.Helper()
-	w := &world{contract: loadContract(tb), clicks: memory.NewClicks(), live: click.NewLive(time.Now), now: start, keys: map[string]string{}, users: map[string]account.User{}}
+	w := &world{contract: loadContract(tb), clicks: memory.NewClicks(), jobs: memory.NewJobs(), live: click.NewLive(time.Now), now: start, keys: map[string]string{}, users: map[string]account.User{}}
 	base, err := url.Parse("https://kurz.example")
 	if err != nil {
 		tb.Fatal(err)
@@ -69,8 +72,10 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 			Anonymous: ratelimit.Limit{Quota: 10, Window: time.Hour},
 			Free:      ratelimit.Limit{Quota: 100, Window: time.Hour},
 			Premium:   ratelimit.Limit{Quota: 1000, Window: time.Hour},
+			BulkFree:  ratelimit.Limit{Quota: 1000, Window: 24 * time.Hour},
 		},
-		Now: w.time,
+		Bulk: job.NewBulk(job.BulkSettings{Queue: w.jobs, Reader: api.BulkFiles{}, Now: w.time, Rand: rand.Reader}),
+		Now:  w.time,
 		Warn: func(_ context.Context, msg string, _ error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -82,6 +87,7 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	}
 	w.registry = link.NewRegistry(ls)
 	as.Registry = w.registry
+	w.worker = job.NewWorker(job.WorkerSettings{Queue: w.jobs, Reader: api.BulkFiles{}, Maker: w.registry, User: directory.User, Now: w.time, Holder: "test"})
 	w.room = edge.HandlerFunc(api.New(as).Handle)
 	w.front = edge.New(edge.Settings{API: w.room})
 	for name, u := range map[string]account.User{

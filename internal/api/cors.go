@@ -9,7 +9,7 @@ import (
 // Any origin may call with a key, and none with cookies: there is no
 // Access-Control-Allow-Credentials, so what a browser keeps is never sent.
 const (
-	corsHeaders = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Api-Key, X-Request-Id"
+	corsHeaders = "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Api-Key, X-Request-Id"
 	corsExposed = "Allow, Content-Disposition, ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 	corsMaxAge  = "86400"
 )

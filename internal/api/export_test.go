@@ -33,7 +33,7 @@ func Fields() map[string][]string {
 		"Previous": previousJSON{}, "Change": changeJSON{}, "Missed": missedJSON{},
 		"Click": clickJSON{}, "ClickList": list[clickJSON]{},
 		"Me": meJSON{}, "Key": keyJSON{}, "NewKey": newKeyJSON{}, "KeyList": list[keyJSON]{}, "KeyCreate": keyBody{},
-		"Shorten": shortenBody{}, "Shortened": shortened{},
+		"Shorten": shortenBody{}, "Shortened": shortened{}, "BulkJob": jobJSON{}, "BulkJobList": list[jobJSON]{},
 	} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			if tag := f.Tag.Get("json"); tag != "" {
@@ -52,6 +52,7 @@ var (
 	ParseClickCursor = parseClickCursor
 	ClickCursor      = clickCursor
 	Harmless         = harmless
+	ParseJobCursor   = parseJobCursor
 	ClickRow         = func(e click.Event) []string { return linked{Event: &e}.row() }
 	ReportColumns    = strings.Join(reportColumns, ",")
 )

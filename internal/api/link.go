@@ -32,6 +32,7 @@ type linkJSON struct {
 	ExpiresAt      *string  `json:"expires_at"`
 	ExpiredURL     *string  `json:"expired_url"`
 	RevokedAt      *string  `json:"revoked_at"`
+	ArchivedAt     *string  `json:"archived_at"`
 	CreatedAt      string   `json:"created_at"`
 	UpdatedAt      string   `json:"updated_at"`
 }
@@ -57,6 +58,7 @@ func (a *API) show(l *link.Link, clicks *int64) linkJSON {
 		ExpiresAt:      stamp(l.ExpiresAt),
 		ExpiredURL:     text(l.ExpiredURL),
 		RevokedAt:      stamp(l.RevokedAt),
+		ArchivedAt:     stamp(l.ArchivedAt),
 		CreatedAt:      moment(l.CreatedAt),
 		UpdatedAt:      moment(l.UpdatedAt),
 	}
@@ -140,12 +142,13 @@ var (
 		"short_code": setByServer + ": ask for a code with custom_alias", "short_url": setByServer,
 		"created_at": setByServer, "updated_at": setByServer, "status": setByServer,
 		"clicks": setByServer, "prior_clicks": setByServer, "owner": setByServer,
-		"revoked_at": "can be set once the link is made",
+		"revoked_at": "can be set once the link is made", "archived_at": setByServer,
 	}
 	notInPatch = map[string]string{
 		"short_code": setByServer, "short_url": setByServer, "created_at": setByServer,
 		"updated_at": setByServer, "status": setByServer + ": set revoked_at or expires_at",
 		"clicks": setByServer, "prior_clicks": setByServer, "owner": setByServer,
+		"archived_at":  setByServer + ": set expires_at or revoked_at to restore the link",
 		"custom_alias": fixed, "domain": fixed, "content_id": fixed,
 		"find_existing": "is for creating only", "code_length": "is for creating only",
 	}

@@ -153,13 +153,14 @@ func (a *API) listLinks(c *call) error {
 // them at once.
 func (a *API) listing(c *call) (link.Query, error) {
 	q := link.Query{Now: a.Now()}
-	var errs [8]error
+	var errs [9]error
 	q.Text, errs[0] = c.query.bounded("q", 256)
 	q.Tag, errs[1] = c.query.bounded("tag", 64)
 	q.Status, errs[2] = oneOf(c.query, "status", "", link.Scheduled, link.Active, link.Expired, link.Revoked)
 	if c.query.has("status") && q.Status == "" && errs[2] == nil {
 		errs[2] = fault.Invalid("status", "is empty")
 	}
+	q.Archived, errs[8] = archived(c)
 	q.Limit, errs[3] = c.query.limit()
 	q.Owner, errs[4] = owner(c)
 	if c.query.has("domain") {
@@ -171,6 +172,19 @@ func (a *API) listing(c *call) (link.Query, error) {
 		q.After, errs[7] = link.ParseCursor(c.query.text("cursor"), q.Sort)
 	}
 	return q, gather(errs[:]...)
+}
+
+// archived gives what is asked for of archived links: to leave them out, unless
+// something else is said.
+func archived(c *call) (link.Archived, error) {
+	switch choice, err := oneOf(c.query, "archived", "false", "true", "any"); choice {
+	case "true":
+		return link.OnlyArchived, err
+	case "any":
+		return link.AlsoArchived, err
+	default:
+		return link.LeaveArchived, err
+	}
 }
 
 // owner gives whose links are meant: the caller's; for an admin everybody's

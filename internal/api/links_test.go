@@ -30,7 +30,7 @@ func TestCreate(t *testing.T) {
 	got.decode(t, &link)
 	want := map[string]any{
 		"short_code": "autumn", "short_url": "https://go.example/autumn", "long_url": "https://example.com/a%20b?x#y",
-		"domain": "go.example", "custom_alias": "autumn", "status": "scheduled", "clicks": 0.0, "prior_clicks": 0.0,
+		"domain": "go.example", "custom_alias": "autumn", "status": "scheduled", "clicks": 0.0, "archived_at": nil, "prior_clicks": 0.0,
 		"owner": w.users["ann"].ID.String(), "content_id": "c-1", "title": "Autumn", "notes": "n", "tags": []any{"a", "b"},
 		"redirect_status": 307.0, "edge_ttl": 60.0, "forward_query": true,
 		"starts_at": "2026-12-01T10:00:00.123Z", "expires_at": "2027-01-01T00:00:00.000Z", "expired_url": "https://example.com/over",

@@ -365,7 +365,7 @@ func TestMethodsAndPaths(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/api", "/api/", "/api/v1", "/api/v2/urls", "/api/v1/urls/", "/api/v1/urls/abc/", "/api/v1/urls/abc/picture",
-		"/api/v1/bulk", "/api/v1/live/", "/api/v1/urls/abc/live.csv", "/api/v1/URLS", "/api/v1/urls%2Fabc", "/api/v1/urls/a%2Fb/stats/x", "/api/openapi.yaml", "/api/v1/keys/",
+		"/api/v1/bulk/", "/api/v1/bulk/job_1/results", "/api/v1/live/", "/api/v1/urls/abc/live.csv", "/api/v1/URLS", "/api/v1/urls%2Fabc", "/api/v1/urls/a%2Fb/stats/x", "/api/openapi.yaml", "/api/v1/keys/",
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS"} {
 			w.refused(t, "NOT_FOUND", ask{Method: method, Path: path})

@@ -42,7 +42,7 @@ func routes() []route {
 	with := func(more []string, lists ...[]string) []string {
 		return append(slices.Concat(lists...), more...)
 	}
-	listing := with([]string{"q", "tag", "status", "sort", "domain", "owner"}, paging)
+	listing := with([]string{"q", "tag", "status", "archived", "sort", "domain", "owner"}, paging)
 	return []route{
 		{"POST", urls, optional, nil, (*API).createLink},
 		{"GET", urls, required, listing, (*API).listLinks},
@@ -60,6 +60,13 @@ func routes() []route {
 		{"GET", "/api/v1/clicks", required, with(whose, events, paging), (*API).listOwnClicks},
 		{"GET", "/api/v1/clicks.csv", required, with(whose, events), (*API).exportOwnClicks},
 		{"GET", "/api/v1/live", required, with(whose, watching), (*API).allLive},
+		{"POST", bulkPath, required, nil, (*API).createBulk},
+		{"GET", bulkPath, required, with(whose, paging), (*API).listBulk},
+		{"GET", bulkPath + "/{id}", required, nil, (*API).getBulk},
+		{"DELETE", bulkPath + "/{id}", required, nil, (*API).cancelBulk},
+		{"GET", bulkPath + "/{id}/results.csv", required, nil, (*API).bulkResults},
+		{"GET", bulkPath + "/{id}/failures.csv", required, nil, (*API).bulkFailures},
+		{"POST", bulkPath + "/{id}/retry", required, nil, (*API).retryBulk},
 		{"GET", "/api/v1/me", required, nil, (*API).me},
 		{"GET", "/api/v1/keys", required, paging, (*API).listKeys},
 		{"POST", "/api/v1/keys", required, nil, (*API).createKey},

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kurz/internal/account"
@@ -18,6 +19,7 @@ import (
 	"kurz/internal/config"
 	"kurz/internal/edge"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/redirect"
 	"kurz/internal/telemetry"
@@ -35,26 +37,33 @@ type App struct {
 	answers   idempotency.Store
 	pump      *click.Pump
 	upkeep    click.Upkeep
+	index     link.Upkeep
+	archived  atomic.Int64 // links put away since the start
+	work      []Work
 	live      *click.Live
 	edge      *edge.Edge
+	jobs      job.Queue
+	worker    *job.Worker
+	bulk      *job.Bulk
 	setup     string // the secret of the set-up link
 }
 
 // New joins the parts under the settings.
 func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, certs string) (*App, error) {
-	core, err := NewCore(s, p.Links, w)
+	core, err := NewCore(s, p.Links, p.Codes, w)
 	if err != nil {
 		return nil, err
 	}
 	a := &App{
 		settings: s, logger: w.Logger, now: w.Now, core: core, answers: p.Idempotency,
-		upkeep: p.Upkeep, live: click.NewLive(w.Now), setup: rand.Text(),
+		upkeep: p.Upkeep, index: p.Index, work: p.Work, live: click.NewLive(w.Now), setup: rand.Text(),
 	}
 	a.directory = account.NewDirectory(p.Accounts, w.Now, w.Rand)
 	a.resolver = redirect.NewResolver(redirect.ResolverSettings{
 		Memory: p.Routes, Store: p.Links, Now: w.Now, Logger: w.Logger,
 	})
 	core.changed = a.resolver.Changed
+	a.newWorker(p, w)
 	progress := newProgress(w.Now)
 	recorder := click.NewRecorder(click.RecorderSettings{
 		Log: p.Log, Locator: p.Locator, Hasher: p.Hasher, Enricher: p.Enricher, Lost: a.lost(),
@@ -75,9 +84,9 @@ func New(s *config.Settings, p Parts, w Surroundings, m *telemetry.Metrics, cert
 }
 
 // settings are those of the Registry.
-func (c *Core) settings(s *config.Settings, links link.Store, w Surroundings) link.Settings {
+func (c *Core) settings(s *config.Settings, links link.Store, codes link.Codes, w Surroundings) link.Settings {
 	return link.Settings{
-		Store: links, Codes: link.RandomCodes{Rand: w.Rand}, IDs: link.NewIDs(w.Now, w.Rand),
+		Store: links, Codes: codes, IDs: link.NewIDs(w.Now, w.Rand),
 		Domains:    c.Domains,
 		Policy:     link.Policy{AllowPrivate: s.AllowPrivate, Domains: c.Domains, Blocklist: c.Blocklist.Blocklist},
 		CodeLength: s.CodeLength, AnonymousCreate: s.AnonymousCreate, Now: w.Now,
@@ -96,10 +105,14 @@ func (a *App) door(p Parts, w Surroundings, h *redirect.Handler, m *telemetry.Me
 	rooms := api.New(api.Settings{
 		Registry: a.core.Registry, Directory: a.directory, Reports: p.Reports,
 		Once:    idempotency.NewOnce(p.Idempotency, w.Now, w.Rand, p.Secret),
+		Bulk:    a.bulk,
 		Domains: a.core.Domains, Limits: p.Limits,
-		Rates: api.Rates{Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium, Redirect: s.RateRedirect},
-		Logo:  a.core.Logo,
-		Live:  a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
+		Rates: api.Rates{
+			Anonymous: s.RateAnonymous, Free: s.RateFree, Premium: s.RatePremium,
+			BulkFree: s.RateBulkFree, BulkPremium: s.RateBulkPremium, Redirect: s.RateRedirect,
+		},
+		Logo: a.core.Logo,
+		Live: a.live, Streams: api.Streams{All: s.LiveStreams, PerUser: s.LiveStreamsPerUser},
 		VisitorPeriod: VisitorPeriod(s), Now: w.Now,
 		Warn: func(ctx context.Context, msg string, err error) {
 			w.Logger.WarnContext(ctx, "answered without a part", "what", msg, "error", err, "request_id", edge.RequestID(ctx))
@@ -174,17 +187,21 @@ func (a *App) Run(ctx context.Context, listeners ...net.Listener) error {
 	var work sync.WaitGroup
 	var mu sync.Mutex
 	var broken error
-	for name, run := range map[string]func(context.Context) error{
-		"following changes": a.resolver.Watch,
-		"clicks":            a.pump.Run,
-		"sweep":             a.sweep,
-		"upkeep":            a.keepUp,
-		"block list":        func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) },
-	} {
+	for _, w := range append([]Work{
+		{"following changes", a.resolver.Watch},
+		{"clicks", a.pump.Run},
+		{"sweep", a.sweep},
+		{"upkeep", a.keepUp},
+		{"index", a.keepIndex},
+		{"archive", a.keepArchive},
+		{"bulk jobs", a.worker.Run},
+		{"old bulk jobs", a.sweepJobs},
+		{"block list", func(ctx context.Context) error { return a.core.Blocklist.watch(ctx, blocklistCheck) }},
+	}, a.work...) {
 		work.Go(func() {
-			if err := run(background); err != nil && background.Err() == nil {
+			if err := w.Run(background); err != nil && background.Err() == nil {
 				mu.Lock()
-				broken = errors.Join(broken, fmt.Errorf("%s: %w", name, err))
+				broken = errors.Join(broken, fmt.Errorf("%s: %w", w.Name, err))
 				mu.Unlock()
 				// Without one of these the answers would be wrong.
 				stop()

@@ -22,6 +22,7 @@ import (
 	"kurz/internal/config"
 	"kurz/internal/fault"
 	"kurz/internal/journal"
+	"kurz/internal/link"
 	"kurz/internal/memory"
 	"kurz/internal/telemetry"
 )
@@ -84,8 +85,8 @@ func runOn(t testing.TB, front func(net.Listener) net.Listener, change func(*app
 	t.Cleanup(func() { _ = log.Close() })
 	r := &running{url: url, clicks: memory.NewClicks(), accounts: memory.NewAccounts()}
 	parts := app.Parts{
-		Links: memory.NewLinks(), Routes: memory.NewRoutes(1000), Accounts: r.accounts,
-		Idempotency: memory.NewIdempotency(), Log: log, Sink: r.clicks, Reports: r.clicks, Upkeep: r.clicks,
+		Links: memory.NewLinks(), Codes: link.RandomCodes{Rand: rand.Reader}, Routes: memory.NewRoutes(1000), Accounts: r.accounts,
+		Idempotency: memory.NewIdempotency(), Jobs: memory.NewJobs(), Log: log, Sink: r.clicks, Reports: r.clicks, Upkeep: r.clicks,
 		Enricher: plainEnricher{}, Locator: plainEnricher{}, Hasher: plainEnricher{},
 		Limits:   memory.NewLimits(1000),
 		Checks:   []app.Check{{Name: "memory", Run: func(context.Context) (string, error) { return "plenty", nil }}},

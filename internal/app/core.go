@@ -47,7 +47,7 @@ type Core struct {
 }
 
 // NewCore makes a Core. It reads the block list and the logo.
-func NewCore(s *config.Settings, links link.Store, w Surroundings) (*Core, error) {
+func NewCore(s *config.Settings, links link.Store, codes link.Codes, w Surroundings) (*Core, error) {
 	domains, err := link.NewDomains(s.BaseURL, s.Domains)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func NewCore(s *config.Settings, links link.Store, w Surroundings) (*Core, error
 		return nil, err
 	}
 	c := &Core{Domains: domains, Blocklist: blocked, Logo: logo}
-	c.Registry = link.NewRegistry(c.settings(s, links, w))
+	c.Registry = link.NewRegistry(c.settings(s, links, codes, w))
 	return c, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"kurz/internal/app"
 	"kurz/internal/config"
+	"kurz/internal/link"
 	"kurz/internal/memory"
 )
 
@@ -45,7 +46,7 @@ func TestLogo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			core, err := app.NewCore(&s.Settings, memory.NewLinks(), app.Surroundings{Now: time.Now, Rand: rand.Reader})
+			core, err := app.NewCore(&s.Settings, memory.NewLinks(), link.RandomCodes{Rand: rand.Reader}, app.Surroundings{Now: time.Now, Rand: rand.Reader})
 			if (err == nil) != (c.part == "") || err != nil && !strings.Contains(err.Error(), c.part) {
 				t.Fatalf("%v, want %q", err, c.part)
 			}

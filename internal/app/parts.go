@@ -6,6 +6,7 @@ import (
 	"kurz/internal/account"
 	"kurz/internal/click"
 	"kurz/internal/idempotency"
+	"kurz/internal/job"
 	"kurz/internal/link"
 	"kurz/internal/ratelimit"
 )
@@ -13,9 +14,12 @@ import (
 // Parts are what a kurz is made of, each behind its contract. All are needed.
 type Parts struct {
 	Links       link.Store
+	Index       link.Upkeep // of Links; nil: it has none
+	Codes       link.Codes
 	Routes      link.Cache // of this node
 	Accounts    account.Store
 	Idempotency idempotency.Store
+	Jobs        job.Queue
 	Secret      []byte // of this installation, kept apart from the stores
 	Log         click.Log
 	Sink        click.Sink
@@ -29,6 +33,15 @@ type Parts struct {
 	Checks []Check
 	// Measures are numbers of the parts that operators see.
 	Measures []Measure
+	// Work is what the parts do in the background.
+	Work []Work
+}
+
+// Work is done in the background for as long as the server runs.
+type Work struct {
+	Name string
+	// Run returns nil once ctx ends, and an error only where kurz can't go on.
+	Run func(ctx context.Context) error
 }
 
 // Check says whether a dependency can be used.

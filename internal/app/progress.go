@@ -101,6 +101,8 @@ func (a *App) measure(m *telemetry.Metrics, p Parts, g *progress) {
 	m.Gauge("kurz_clicks_lag_seconds", "By how much reports are behind: the age of the oldest click of a batch stored within 10 s, or since when clicks can't be stored.",
 		g.read(func(g *progress) float64 { return g.behind().Seconds() }))
 	m.Gauge("kurz_live_streams", "Live streams of clicks that are open.", func() float64 { return float64(a.live.Watching()) })
+	m.Counter("kurz_links_archived_total", "Links archived since the start: they had ended long enough ago.", func() float64 { return float64(a.archived.Load()) })
+	a.measureBulk(m)
 	for _, x := range p.Measures {
 		if x.Total {
 			m.Counter(x.Name, x.Help, x.Read)

@@ -22,6 +22,7 @@ func Table() []Line {
 			"github.com/oschwald/maxminddb-golang",
 		}},
 		{Path: "internal/columns", Kind: Mechanism},
+		{Path: "internal/search", Kind: Mechanism},
 		{Path: "internal/ratelimit", Kind: Mechanism},
 		{Path: "internal/export", Kind: Mechanism},
 		{Path: "internal/backup", Kind: Mechanism, Uses: []string{"github.com/klauspost/compress"}},

@@ -42,6 +42,11 @@ func OpenData(ctx context.Context, s *config.Settings) (*Data, error) {
 	return openData(ctx, s.Data, sqlite.Options{Existing: true})
 }
 
+// OpenBulk is OpenData for a command that makes many links.
+func OpenBulk(ctx context.Context, s *config.Settings) (*Data, error) {
+	return openData(ctx, s.Data, sqlite.Options{Existing: true, Bulk: true})
+}
+
 // Inspect opens what a server made and leaves its schema as it is.
 func Inspect(ctx context.Context, s *config.Settings) (*Data, error) {
 	return openData(ctx, s.Data, sqlite.Options{Existing: true, KeepSchema: true})
@@ -67,7 +72,7 @@ func openData(ctx context.Context, dir string, o sqlite.Options) (*Data, error) 
 	if d.main, err = sqlite.Open(ctx, filepath.Join(dir, mainName), o); err != nil {
 		return nil, err
 	}
-	o.Schema = sqlite.ForClicks
+	o.Schema, o.Bulk = sqlite.ForClicks, false
 	if d.clicks, err = sqlite.Open(ctx, filepath.Join(dir, clicksName), o); err != nil {
 		return nil, errors.Join(err, d.main.Close())
 	}
@@ -184,23 +189,38 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return err
 	}
+	codes, err := b.data.codes(s, codeSource{o, true})
+	if err != nil {
+		return err
+	}
 	answers := sqlite.NewIdempotency(b.data.main)
 	if err := answers.EndLeases(ctx); err != nil {
 		return err
 	}
+	jobs := sqlite.NewJobs(b.data.main)
+	if err := jobs.EndLeases(ctx); err != nil {
+		return err
+	}
 	clicks := sqlite.NewClicks(b.data.clicks)
 	clicks.Breathe = o.Breathe
+	links := sqlite.NewLinks(b.data.main)
+	links.Breathe = o.Breathe
+	b.data.Links = links
 	routes := memory.NewRoutes(s.CacheEntries)
 	b.Parts = app.Parts{
-		Links: b.data.Links, Routes: routes, Accounts: b.data.Accounts,
-		Idempotency: answers, Secret: secret,
+		Links: links, Index: links, Codes: codes, Routes: routes, Accounts: b.data.Accounts,
+		Idempotency: answers, Jobs: jobs, Secret: secret,
 		Log: b.journal, Sink: clicks, Reports: clicks, Upkeep: clicks,
 		Enricher: enrich.New(), Locator: locator, Hasher: b.hasher,
 		Limits: memory.NewLimits(limitKeys),
 		Checks: []app.Check{
 			{Name: "database", Run: b.pingData}, {Name: "journal", Run: b.checkJournal},
 		},
-		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), b.cityMeasures()),
+		Measures: slices.Concat(b.journalMeasures(), routeMeasures(routes), b.keyMeasures(), indexMeasures(links), b.cityMeasures()),
+	}
+	if pool, ok := codes.(*link.PoolCodes); ok {
+		b.Parts.Measures = append(b.Parts.Measures, poolMeasures(pool)...)
+		b.Parts.Work = append(b.Parts.Work, app.Work{Name: "codes", Run: pool.Run})
 	}
 	if b.cities != nil {
 		b.Parts.Checks = append(b.Parts.Checks, app.Check{Name: "city database", Run: b.describeCities})

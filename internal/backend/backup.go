@@ -35,7 +35,7 @@ const (
 // them: visitor.key, since its keys are destroyed when their time is over and a
 // backup is kept; server.key, which would tell what the hashes of addresses
 // that it keyed stand for, and is of use for a day.
-var secrets = []string{"code.key"}
+var secrets = []string{codeKeyName}
 
 // databases are the files of a backup with tables, in the order in which their
 // moments follow one another: no click is without its link.

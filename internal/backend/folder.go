@@ -22,6 +22,7 @@ const (
 	journalName = "journal"
 	visitorName = "visitor.key"
 	secretName  = "server.key"
+	codeKeyName = "code.key"
 	certsName   = "certificates"
 )
 
@@ -144,6 +145,11 @@ type Serving struct {
 	BaseURL string    `json:"base_url"`
 	Domains []string  `json:"domains,omitempty"`
 	Since   time.Time `json:"since"`
+
+	// How it makes codes. CodeKey tells keys apart, where there is one.
+	CodeStrategy string `json:"code_strategy,omitempty"`
+	CodeLength   int    `json:"code_length,omitempty"`
+	CodeKey      string `json:"code_key,omitempty"`
 }
 
 // NewServing describes a server that listens.

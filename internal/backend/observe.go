@@ -16,6 +16,7 @@ import (
 	"kurz/internal/enrich"
 	"kurz/internal/fault"
 	"kurz/internal/journal"
+	"kurz/internal/link"
 	"kurz/internal/memory"
 	"kurz/internal/sqlite"
 )
@@ -69,9 +70,24 @@ func routeMeasures(r *memory.Routes) []app.Measure {
 	}
 }
 
+func indexMeasures(links *sqlite.Links) []app.Measure {
+	return []app.Measure{
+		{Name: "kurz_search_indexing", Help: "1 while links are being indexed: searches and listings may be slow until then.", Read: func() float64 { return oneIf(!links.Indexed()) }},
+	}
+}
+
 func (b *Backend) keyMeasures() []app.Measure {
 	return []app.Measure{
 		{Name: "kurz_visitor_key_failing", Help: "1 while the file of the visitor keys can't be written.", Read: func() float64 { return oneIf(b.hasher.Err() != nil) }},
+	}
+}
+
+func poolMeasures(p *link.PoolCodes) []app.Measure {
+	return []app.Measure{
+		{Name: "kurz_code_pool_left", Help: "Codes made ahead that wait in the store.", Read: func() float64 { return float64(p.Stats().Left) }},
+		{Name: "kurz_code_pool_batch", Help: "Codes made ahead that this server has taken and not yet used.", Read: func() float64 { return float64(p.Stats().Batch) }},
+		{Name: "kurz_code_pool_made_total", Help: "Codes that this server made ahead.", Total: true, Read: func() float64 { return float64(p.Stats().Made) }},
+		{Name: "kurz_code_pool_missed_total", Help: "Codes that were drawn at random because none was made ahead.", Total: true, Read: func() float64 { return float64(p.Stats().Missed) }},
 	}
 }
 

@@ -130,6 +130,7 @@ func (d *doctor) examine(ctx context.Context, loaded *config.Loaded) {
 	d.folder(info)
 	d.space()
 	d.databases(ctx)
+	d.codes()
 	served, err := backend.Served(d.s.Data)
 	if err != nil {
 		d.add("server", levelFail, err.Error(), "run this as the user who runs kurz")
@@ -210,6 +211,16 @@ func (d *doctor) folder(info fs.FileInfo) {
 		return
 	}
 	d.add("folder", levelOK, d.s.Data, "")
+}
+
+// codes looks at how codes are made.
+func (d *doctor) codes() {
+	text, err := backend.InspectCodes(d.s)
+	if err != nil {
+		d.add("codes", levelFail, err.Error(), "")
+		return
+	}
+	d.add("codes", levelOK, text, "")
 }
 
 func (d *doctor) space() {

@@ -72,7 +72,7 @@ func exportTo(ctx context.Context, src source, to io.Writer, format string) erro
 			return err
 		}
 	}
-	for l, err := range src.List(ctx, client.Filter{Sort: "created_at", PageSize: 500}) {
+	for l, err := range src.List(ctx, client.Filter{Archived: "any", Sort: "created_at", PageSize: 500}) {
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"kurz/internal/account"
-	"kurz/internal/app"
 	"kurz/internal/backend"
 	"kurz/internal/config"
 	"kurz/internal/export"
@@ -29,12 +28,26 @@ type importFrom struct {
 
 func importCommand(w *World) *cobra.Command {
 	var i importFrom
+	var rows importRows
 	c := addJSON(&cobra.Command{
-		Use: "import --from FORMAT FILE", Short: "Take over links from another shortener", Args: cobra.ExactArgs(1),
-		Long: `Take over links from a file that another shortener gives, or 'kurz export', into
-the data folder, beside its server or not. Codes, dates, titles, tags and numbers
-of clicks are kept. What can't be taken is told, row by row, and the rest taken;
-what was taken before is told, too, so that an import can be repeated.
+		Use: "import FILE", Short: "Make links of a file, or take them over from another shortener", Args: cobra.ExactArgs(1),
+		Long: `Make a link of each row of a file, of any length: in the data folder, beside its
+server or not, or with --server as a bulk job of that server. The file, or standard input with -, is
+
+  CSV     with a header that names the columns: long_url, and if wanted
+          custom_alias, domain, title, tags, notes, expires_at, … as in the API;
+          separated by commas, semicolons or tabs, in UTF-8 or UTF-16
+  JSON    an array of objects with these names
+  NDJSON  such an object a line
+
+Rows that fail are written to FILE.failures.csv, to be corrected there and
+imported. An import that was ended in its middle goes on when it is run again:
+no row is made twice whose number, text, header and owner are as they were.
+
+With --from, links are taken over from a file that another shortener gives, or
+'kurz export'. Codes, dates, titles, tags and numbers of clicks are kept. What
+can't be taken is told, row by row, and the rest taken; what was taken before is
+told, too, so that this can be repeated.
 
   kurz    CSV or JSON lines of 'kurz export'
   bitly   CSV of links, or JSON of GET /v4/groups/…/bitlinks
@@ -43,19 +56,32 @@ what was taken before is told, too, so that an import can be repeated.
   kutt    JSON of GET /api/v2/links, or CSV with these names
   dub     CSV of links, or JSON of GET /links
   csv     any other with names such as code, url, title, tags, clicks, created`,
-		Example: "  kurz import --from bitly links.csv\n  kurz import --from yourls yourls.sql --owner ada@example.org --check",
+		Example: "  kurz import links.csv --user ada@example.org\n  kurz import --from bitly links.csv\n  kurz import --from yourls yourls.sql --owner ada@example.org --check",
 		RunE: func(c *cobra.Command, args []string) error {
+			for _, f := range []struct {
+				name string
+				from bool // is for --from
+			}{{"domain", true}, {"owner", true}, {"rename", true}, {"check", true}, {"user", false}, {"failures", false}} {
+				if c.Flags().Changed(f.name) && f.from != (i.from != "") {
+					without := map[bool]string{true: "without", false: "with"}[f.from]
+					return usageError{fmt.Errorf("--%s can't be used %s --from", f.name, without), c.CommandPath()}
+				}
+			}
+			if i.from == "" {
+				return rows.run(w, c, args[0])
+			}
 			return i.run(w, c, args[0])
 		},
 	})
 	f := c.Flags()
+	f.StringVar(&rows.user, "user", "", "email of the user who is to own the links (default: nobody)")
+	f.StringVar(&rows.failures, "failures", "", "file for the rows that fail (default: FILE.failures.csv)")
 	f.StringVar(&i.from, "from", "", "whose file it is: kurz, bitly, yourls, shlink, kutt, dub or csv")
-	f.StringVar(&i.domain, "domain", "", "the domain for links of hosts that are not this server's (default: the default one)")
-	f.StringVar(&i.owner, "owner", "", "email of the user who is to own all links (default: who owned them, if known here, else nobody)")
-	f.BoolVar(&i.rename, "rename", false, "draw another code where one is taken or not possible here, instead of leaving the link out")
-	f.BoolVar(&i.check, "check", false, "take nothing, only tell what is in the file")
-	required(c, "from")
-	settingFlags(c, "DATA", "BASE_URL", "DOMAINS")
+	f.StringVar(&i.domain, "domain", "", "with --from: the domain for links of hosts that are not this server's (default: the default one)")
+	f.StringVar(&i.owner, "owner", "", "with --from: email of the user who is to own all links (default: who owned them, if known here, else nobody)")
+	f.BoolVar(&i.rename, "rename", false, "with --from: draw another code where one is taken or not possible here, instead of leaving the link out")
+	f.BoolVar(&i.check, "check", false, "with --from: take nothing, only tell what is in the file")
+	settingFlags(c, "DATA", "BASE_URL", "DOMAINS", "SERVER")
 	return c
 }
 
@@ -169,11 +195,7 @@ type mover struct {
 }
 
 func (i *importFrom) mover(ctx context.Context, w *World, s *config.Loaded, data *backend.Data, format export.Format) (*mover, error) {
-	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
-		// A server runs here and knows better which domains are its own.
-		s.BaseURL, s.Domains = at.Base(), at.Domains
-	}
-	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	core, err := newCore(w, s, data)
 	if err != nil {
 		return nil, err
 	}

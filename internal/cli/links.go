@@ -84,10 +84,11 @@ func linksCommand(w *World) *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&limit, "limit", 50, "how many, at most")
 	f.BoolVar(&all, "all", false, "all of them")
-	f.StringVar(&filter.Text, "search", "", "only with this text in code, title or destination")
+	f.StringVar(&filter.Text, "search", "", "only with these words, each in code, title, destination or a tag")
 	f.StringVar(&filter.Tag, "tag", "", "only with this tag")
 	f.StringVar(&filter.Status, "status", "", "only scheduled, active, expired or revoked ones")
-	f.StringVar(&filter.Sort, "sort", "", "created_at, updated_at or short_code; with '-' before it the other way (default -created_at)")
+	f.StringVar(&filter.Archived, "archived", "", "true: only archived ones; any: these too")
+	f.StringVar(&filter.Sort, "sort", "", "created_at, updated_at, short_code, title or expires_at; with '-' before it the other way (default -created_at)")
 	f.StringVar(&domain, "domain", "", "only of another of the server's domains")
 	settingFlags(c, linkSettings...)
 	return c

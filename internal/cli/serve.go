@@ -115,6 +115,10 @@ func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 		return err
 	}
 	note := backend.NewServing(listeners, s.TLS(), s.BaseURL, s.Domains, w.Now())
+	note.CodeStrategy, note.CodeLength = s.CodeStrategy, s.CodeLength
+	if note.CodeKey, err = backend.CodeKeyMark(&s.Settings, w.Rand); err != nil {
+		return err
+	}
 	remove, err := backend.WriteServing(s.Data, note)
 	if err != nil {
 		return fmt.Errorf("data folder %s: %w", s.Data, err)

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,11 +76,7 @@ type folder struct {
 }
 
 func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*folder, error) {
-	if at, err := backend.ReadServing(s.Data); err == nil && s.Default("KURZ_BASE_URL") {
-		// A server runs here and knows better under which address.
-		s.BaseURL, s.Domains = at.Base(), at.Domains
-	}
-	core, err := app.NewCore(&s.Settings, data.Links, app.Surroundings{Now: w.Now, Rand: w.Rand})
+	core, err := newCore(w, s, data)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +89,47 @@ func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*
 		domain: d, named: domain != "", now: w.Now, period: app.VisitorPeriod(&s.Settings),
 		logo: core.Logo,
 	}, nil
+}
+
+// newCore gives the rules for links of a data folder. Where a server runs on it,
+// that knows better under which address, and how codes are made.
+func newCore(w *World, s *config.Loaded, data *backend.Data) (*app.Core, error) {
+	at, err := backend.ReadServing(s.Data)
+	served := err == nil
+	if served && s.Default("KURZ_BASE_URL") {
+		s.BaseURL, s.Domains = at.Base(), at.Domains
+	}
+	if served && at.CodeStrategy != "" && s.Default("KURZ_CODE_STRATEGY") {
+		s.CodeStrategy = at.CodeStrategy
+	}
+	if served && at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
+		s.CodeLength = at.CodeLength
+	}
+	codes := lateCodes(sync.OnceValues(func() (link.Codes, error) {
+		if served && at.CodeKey != "" {
+			mark, err := backend.CodeKeyMark(&s.Settings, w.Rand)
+			if err != nil {
+				return nil, err
+			}
+			if mark != "" && mark != at.CodeKey {
+				return nil, errors.New("the server on this folder has another KURZ_CODE_KEY: give this command the same one, or name the server with --server")
+			}
+		}
+		return data.Codes(&s.Settings, w.Now, w.Rand)
+	}))
+	return app.NewCore(&s.Settings, data.Links, codes, app.Surroundings{Now: w.Now, Rand: w.Rand})
+}
+
+// lateCodes are opened with the first code: most commands need none.
+type lateCodes func() (link.Codes, error)
+
+// Next implements link.Codes.
+func (open lateCodes) Next(ctx context.Context, d link.Draw) (link.Code, error) {
+	codes, err := open()
+	if err != nil {
+		return "", err
+	}
+	return codes.Next(ctx, d)
 }
 
 // Create makes a link of nobody's.
@@ -147,6 +185,15 @@ func (f *folder) query(filter client.Filter) (link.Query, error) {
 	if q.Status != "" && !slices.Contains([]link.Status{link.Scheduled, link.Active, link.Expired, link.Revoked}, q.Status) {
 		return q, fault.Invalid("status", "must be scheduled, active, expired or revoked")
 	}
+	switch filter.Archived {
+	case "", "false":
+	case "true":
+		q.Archived = link.OnlyArchived
+	case "any":
+		q.Archived = link.AlsoArchived
+	default:
+		return q, fault.Invalid("archived", "must be true, false or any")
+	}
 	return q, nil
 }
 
@@ -168,7 +215,7 @@ func (f *folder) show(l *link.Link, clicks int64) *client.Link {
 		Title: l.Title, Notes: l.Notes, Tags: l.Tags, ContentID: l.ContentID,
 		RedirectStatus: l.RedirectStatus, EdgeTTL: int(l.EdgeTTL / time.Second), ForwardQuery: l.ForwardQuery,
 		ExpiredURL: string(l.ExpiredURL), CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt,
-		StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt,
+		StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt, ArchivedAt: l.ArchivedAt,
 	}
 	if l.Alias {
 		shown.CustomAlias = shown.ShortCode

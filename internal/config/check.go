@@ -4,8 +4,11 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"kurz/internal/link"
 )
 
 // check finds what can't be true together, or is not there yet.
@@ -14,12 +17,7 @@ func (l *loader) check(s *Settings) {
 	l.checkTLS(s)
 	l.checkAvailable(s)
 	l.checkClicks(s)
-	if s.CodeLength < 4 || s.CodeLength > 32 {
-		l.problem("KURZ_CODE_LENGTH: must be 4 to 32")
-	}
-	if s.CodeKey != "" && len(s.CodeKey) < 16 {
-		l.problem("KURZ_CODE_KEY: must have at least 16 characters")
-	}
+	l.checkCodes(s)
 	if s.CacheEntries < 1 || s.CacheEntries > 1_000_000_000 {
 		l.problem("KURZ_CACHE_ENTRIES: must be 1 to 1,000,000,000")
 	}
@@ -115,12 +113,17 @@ func (l *loader) checkAvailable(s *Settings) {
 			l.problem("%s%s", later.name, notYet)
 		}
 	}
-	switch s.CodeStrategy {
-	case "random":
-	case "sequence", "pool", "hash", "snowflake":
-		l.problem("KURZ_CODE_STRATEGY: %s%s, and random is used", s.CodeStrategy, notYet)
-	default:
+}
+
+func (l *loader) checkCodes(s *Settings) {
+	if !slices.Contains(link.Strategies(), link.Strategy(s.CodeStrategy)) {
 		l.problem("KURZ_CODE_STRATEGY: %q is not one of random, sequence, pool, hash, snowflake", s.CodeStrategy)
+	}
+	if s.CodeLength < link.MinGeneratedCode || s.CodeLength > link.MaxGeneratedCode {
+		l.problem("KURZ_CODE_LENGTH: must be %d to %d", link.MinGeneratedCode, link.MaxGeneratedCode)
+	}
+	if s.CodeKey != "" && len(s.CodeKey) < 16 {
+		l.problem("KURZ_CODE_KEY: must have at least 16 characters, such as 'openssl rand -hex 32' gives")
 	}
 }
 

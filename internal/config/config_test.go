@@ -164,11 +164,12 @@ func TestProblems(t *testing.T) {
 		{"store to come", []string{"KURZ_STORE=postgres://u:hunter2@h/db"}, "", []string{"KURZ_STORE: postgres:// is not available in this build yet: leave it out, and SQLite in KURZ_DATA is used"}},
 		{"store unknown", []string{"KURZ_STORE=mysql://x"}, "", []string{"KURZ_STORE: must be empty (SQLite in KURZ_DATA), postgres://… or dynamodb://…"}},
 		{"Redis to come", []string{"KURZ_REDIS=redis://x"}, "", []string{"KURZ_REDIS is not available in this build yet: leave it out"}},
-		{"strategy to come", []string{"KURZ_CODE_STRATEGY=hash"}, "", []string{"KURZ_CODE_STRATEGY: hash is not available in this build yet: leave it out, and random is used"}},
 		{"strategy unknown", []string{"KURZ_CODE_STRATEGY=nice"}, "", []string{`KURZ_CODE_STRATEGY: "nice" is not one of random, sequence, pool, hash, snowflake`}},
 		{"no live streams", []string{"KURZ_LIVE_STREAMS=0"}, "", []string{"KURZ_LIVE_STREAMS: must be 1 to 100,000"}},
 		{"more live streams of one than of all", []string{"KURZ_LIVE_STREAMS=10"}, "", []string{"KURZ_LIVE_STREAMS_PER_USER: must be 1 to 10, which is KURZ_LIVE_STREAMS"}},
 		{"code length", []string{"KURZ_CODE_LENGTH=3"}, "", []string{"KURZ_CODE_LENGTH: must be 4 to 32"}},
+		{"code key", []string{"KURZ_CODE_KEY=hunter2"}, "", []string{"KURZ_CODE_KEY: must have at least 16 characters, such as 'openssl rand -hex 32' gives"}},
+		{"node", []string{"KURZ_NODE=512"}, "", []string{`KURZ_NODE (environment): "512" is neither auto nor a whole number from 0 to 511`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kurz/internal/link"
 	"kurz/internal/ratelimit"
 )
 
@@ -79,9 +80,13 @@ func (f Field) set(s *Settings, text string) error {
 	case *Sync:
 		return parseSync(p, text)
 	case *Retention:
-		return parseRetention(p, text)
+		return parseDays((*time.Duration)(p), text, "keep")
+	case *Archiving:
+		return parseDays((*time.Duration)(p), text, "off")
 	case *Rotation:
 		return parseRotation(p, text)
+	case *Node:
+		return parseNode(p, text)
 	case *ratelimit.Limit:
 		v, err := ratelimit.Parse(text)
 		if err != nil {
@@ -131,10 +136,14 @@ func (f Field) text(s *Settings) string {
 		}
 		return time.Duration(v).String()
 	case Retention:
-		if v == 0 {
-			return "keep"
+		return daysText(time.Duration(v), "keep")
+	case Archiving:
+		return daysText(time.Duration(v), "off")
+	case Node:
+		if v == AutoNode {
+			return autoNode
 		}
-		return strconv.Itoa(int(time.Duration(v)/day)) + "d"
+		return strconv.Itoa(int(v))
 	case encoding.TextMarshaler:
 		b, err := v.MarshalText()
 		if err != nil {
@@ -170,17 +179,44 @@ func parseSync(p *Sync, text string) error {
 	return nil
 }
 
-func parseRetention(p *Retention, text string) error {
-	if text == "keep" {
+// daysText gives what parseDays reads.
+func daysText(d time.Duration, none string) string {
+	if d == 0 {
+		return none
+	}
+	return strconv.Itoa(int(d/day)) + "d"
+}
+
+// parseDays reads a number of days, or the word for none.
+func parseDays(p *time.Duration, text, none string) error {
+	if text == none {
 		*p = 0
 		return nil
 	}
 	days, ok := strings.CutSuffix(text, "d")
 	n, err := strconv.Atoi(days)
 	if !ok || err != nil || n < 1 || n > 36500 {
-		return fmt.Errorf("%q is neither keep nor a number of days such as 90d", text)
+		return fmt.Errorf("%q is neither %s nor a number of days such as 90d", text, none)
 	}
-	*p = Retention(time.Duration(n) * day)
+	*p = time.Duration(n) * day
+	return nil
+}
+
+const (
+	autoNode = "auto"
+	lastNode = link.MaxNodes - 1
+)
+
+func parseNode(p *Node, text string) error {
+	n, err := strconv.Atoi(text)
+	switch {
+	case text == autoNode:
+		*p = AutoNode
+	case err != nil || n < 0 || n > lastNode:
+		return fmt.Errorf("%q is neither auto nor a whole number from 0 to %d", text, lastNode)
+	default:
+		*p = Node(n)
+	}
 	return nil
 }
 

@@ -46,18 +46,22 @@ type Settings struct {
 	ClickHouse   string `env:"CLICKHOUSE" group:"Storage" secret:"true" doc:"Where statistics are kept, clickhouse://…. To come."`
 	CacheEntries int    `env:"CACHE_ENTRIES" default:"1000000" group:"Storage" doc:"How many links are kept in memory, at most; fewer where they take more than 512 bytes on average. Memory is taken as links are used: some 65 bytes each, and the destination."`
 
-	CodeStrategy    string `env:"CODE_STRATEGY" default:"random" group:"Links" doc:"How codes are made: random. sequence, pool, hash and snowflake are to come."`
-	CodeLength      int    `env:"CODE_LENGTH" default:"7" group:"Links" doc:"Characters of a generated code, 4 to 32."`
-	CodeKey         string `env:"CODE_KEY" group:"Links" secret:"true" doc:"Key of the sequence strategy, at least 16 characters. Unused by random."`
-	AnonymousCreate bool   `env:"ANONYMOUS_CREATE" default:"true" group:"Links" doc:"Whether links can be made without an API key."`
-	AllowPrivate    bool   `env:"ALLOW_PRIVATE" default:"false" group:"Links" doc:"Whether links may lead to loopback and private addresses and to names without a dot."`
-	Blocklist       string `env:"BLOCKLIST" group:"Links" doc:"File of domains that links may not lead to, one a line, subdomains included. Read anew when it changes."`
-	QRLogo          string `env:"QR_LOGO" group:"Links" doc:"PNG file, at most 256 KiB and 2048 × 2048 pixels, for the middle of QR codes that ask for a logo. Without it they get the mark of kurz. Read at the start."`
+	CodeStrategy    string    `env:"CODE_STRATEGY" default:"random" group:"Links" doc:"How codes are made: random, sequence, pool, hash or snowflake; docs/operations.md says which is for whom. It can be changed at any time, and no link changes."`
+	CodeLength      int       `env:"CODE_LENGTH" default:"7" group:"Links" doc:"Characters of a generated code, 4 to 32; those of snowflake have at least 10. It can be changed at any time, and no link changes."`
+	CodeKey         string    `env:"CODE_KEY" group:"Links" secret:"true" doc:"Key of the sequence strategy, at least 16 characters. Without it one is made and kept as code.key in KURZ_DATA; the others need none."`
+	Node            Node      `env:"NODE" default:"auto" group:"Links" doc:"Number of this server in codes of the snowflake strategy, 0 to 511, which no other server of the same links may have; auto leases one from where the links are kept."`
+	AnonymousCreate bool      `env:"ANONYMOUS_CREATE" default:"true" group:"Links" doc:"Whether links can be made without an API key."`
+	AllowPrivate    bool      `env:"ALLOW_PRIVATE" default:"false" group:"Links" doc:"Whether links may lead to loopback and private addresses and to names without a dot."`
+	Blocklist       string    `env:"BLOCKLIST" group:"Links" doc:"File of domains that links may not lead to, one a line, subdomains included. Read anew when it changes."`
+	ArchiveAfter    Archiving `env:"ARCHIVE_AFTER" default:"off" group:"Links" doc:"After how many days, such as 90d, links that have expired or were revoked are archived: listings and searches leave them out unless they are asked for. They keep their codes, statistics and answers, and come back when they are restored."`
+	QRLogo          string    `env:"QR_LOGO" group:"Links" doc:"PNG file, at most 256 KiB and 2048 × 2048 pixels, for the middle of QR codes that ask for a logo. Without it they get the mark of kurz. Read at the start."`
 
-	RateAnonymous ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
-	RateFree      ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
-	RatePremium   ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
-	RateRedirect  ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
+	RateAnonymous   ratelimit.Limit `env:"RATE_ANONYMOUS" default:"10/h" group:"Limits" doc:"Creates without a key, for each IPv4 address or IPv6 /64: a number for each s, m, h or d; or off."`
+	RateFree        ratelimit.Limit `env:"RATE_FREE" default:"100/h" group:"Limits" doc:"Creates for each user of the tier free, or off."`
+	RatePremium     ratelimit.Limit `env:"RATE_PREMIUM" default:"1000/h" group:"Limits" doc:"Creates for each user of the tier premium, or off."`
+	RateBulkFree    ratelimit.Limit `env:"RATE_BULK_FREE" default:"10000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier free, or off. They do not count as creates. An upload with more rows than are left is refused whole."`
+	RateBulkPremium ratelimit.Limit `env:"RATE_BULK_PREMIUM" default:"100000/d" group:"Limits" doc:"Rows of bulk uploads for each user of the tier premium, or off."`
+	RateRedirect    ratelimit.Limit `env:"RATE_REDIRECT" default:"1000/m" group:"Limits" doc:"Redirects for each client, or off. As with the others, a client that was quiet may use all of it at once and then as much as comes back with time: twice as many in its first minute, at most."`
 
 	LiveStreams        int `env:"LIVE_STREAMS" default:"1000" group:"Limits" doc:"Live streams of clicks at once, 1 to 100,000. A stream holds a connection and some 200 KB at most."`
 	LiveStreamsPerUser int `env:"LIVE_STREAMS_PER_USER" default:"20" group:"Limits" doc:"Live streams at once of one user; not more than KURZ_LIVE_STREAMS."`
@@ -93,6 +97,15 @@ func (s Sync) Strict() bool { return s == 0 }
 
 // Retention is how long single clicks are kept; 0 is for ever.
 type Retention time.Duration
+
+// Archiving is how long links that have ended are listed; 0 is for ever.
+type Archiving time.Duration
+
+// Node is the number that a server is given; negative is none: one is leased.
+type Node int
+
+// AutoNode is the Node that is leased.
+const AutoNode Node = -1
 
 // Rotation is how often the visitor hash's key changes.
 type Rotation string

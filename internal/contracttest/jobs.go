@@ -39,6 +39,16 @@ func Jobs(t *testing.T, open func(t *testing.T) job.Queue) {
 		"cancelled context does nothing":      jobCancelled,
 		"results are the caller's own":        jobOwnResults,
 		"refused, not done; refused but done": jobFailurePairs,
+		"Acquire/who waits longest first":     jobFair,
+		"List/newest first, page by page":     jobList,
+		"Submit/once an operation":            jobSubmit,
+		"Submit/version":                      jobSubmitVersion,
+		"Results/paged by row":                jobResults,
+		"Results/take letters away":           jobResultsForLetters,
+		"Counts":                              jobCounts,
+		"Drop":                                jobDrop,
+		"Sweep/what is old or given up":       jobSweep,
+		"Sweep/in small pieces":               jobSweepPieces,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -89,7 +99,7 @@ func jobNone(t *testing.T, q job.Queue, now int) {
 
 func jobSaved(t *testing.T, q job.Queue, j job.Job, letters []job.Letter, until int) job.Job {
 	t.Helper()
-	saved, err := q.Save(t.Context(), j, letters, jobAt(until))
+	saved, err := q.Save(t.Context(), j, job.Progress{Letters: letters}, jobAt(until))
 	if err != nil {
 		t.Fatalf("Save %s: %v", j.ID, err)
 	}
@@ -141,7 +151,7 @@ func jobMissing(t *testing.T, q job.Queue) {
 	wantCode(t, "PutChunk", q.PutChunk(t.Context(), "job_no", 0, []byte("x")), fault.NotFound)
 	_, err = q.Chunk(t.Context(), "job_no", 0)
 	wantCode(t, "Chunk", err, fault.NotFound)
-	_, err = q.Save(t.Context(), queued(1), nil, jobAt(1))
+	_, err = q.Save(t.Context(), queued(1), job.Progress{}, jobAt(1))
 	wantCode(t, "Save", err, fault.NotFound)
 	_, err = q.Letters(t.Context(), "job_no", 0, 10)
 	wantCode(t, "Letters", err, fault.NotFound)
@@ -234,7 +244,7 @@ func jobLeaseEnded(t *testing.T, q job.Queue) {
 	if diff := cmp.Diff(want, second.Job, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("second lease (-want +got):\n%s", diff)
 	}
-	_, err := q.Save(t.Context(), first.Job, []job.Letter{{Row: 1}}, jobAt(80))
+	_, err := q.Save(t.Context(), first.Job, job.Progress{Letters: []job.Letter{{Row: 1}}}, jobAt(80))
 	wantCode(t, "Save with a lost lease", err, fault.PreconditionFailed)
 	jobNone(t, q, 129)
 }
@@ -300,7 +310,7 @@ func jobFixedFields(t *testing.T, q job.Queue) {
 	want := jobAcquire(t, q, 10).Job
 	j := want
 	j.Kind, j.Owner, j.CreatedAt = "other", 8, jobAt(99)
-	got, err := q.Save(t.Context(), j, nil, jobAt(90))
+	got, err := q.Save(t.Context(), j, job.Progress{}, jobAt(90))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +329,7 @@ func jobVersion(t *testing.T, q job.Queue) {
 	jobSaved(t, q, cancelled, nil, 0)
 	for _, version := range []int64{worker.Version, worker.Version + 2, 0} {
 		worker.Version = version
-		_, err := q.Save(t.Context(), worker, []job.Letter{{Row: 1}}, jobAt(99))
+		_, err := q.Save(t.Context(), worker, job.Progress{Letters: []job.Letter{{Row: 1}}}, jobAt(99))
 		wantCode(t, fmt.Sprintf("Save as version %d", version), err, fault.PreconditionFailed)
 	}
 	cancelled.Version++
@@ -336,7 +346,7 @@ func jobVersionRace(t *testing.T, q job.Queue) {
 		wg.Go(func() {
 			mine := j
 			mine.Rows = int64(i)
-			_, err := q.Save(t.Context(), mine, []job.Letter{{Row: int64(i + 1)}}, jobAt(90))
+			_, err := q.Save(t.Context(), mine, job.Progress{Letters: []job.Letter{{Row: int64(i + 1)}}}, jobAt(90))
 			if err == nil {
 				won.Store(int64(i), true)
 			} else if !fault.Is(err, fault.PreconditionFailed) {
@@ -375,7 +385,7 @@ func jobAllOrNothing(t *testing.T, q job.Queue) {
 	jobSaved(t, q, j, []job.Letter{{Row: 1, Code: "KEPT"}}, 90)
 	stale := j
 	stale.Rows = 99
-	_, err := q.Save(t.Context(), stale, []job.Letter{{Row: 1, Code: "LOST"}, {Row: 2}}, jobAt(5000))
+	_, err := q.Save(t.Context(), stale, job.Progress{Letters: []job.Letter{{Row: 1, Code: "LOST"}, {Row: 2}}}, jobAt(5000))
 	wantCode(t, "Save as an old version", err, fault.PreconditionFailed)
 	wantLetters(t, q, []job.Letter{{Row: 1, Code: "KEPT"}})
 	jobAcquire(t, q, 90) // the lease is as it was
@@ -395,7 +405,7 @@ func jobCancelled(t *testing.T, q job.Queue) {
 		t.Errorf("Acquire with a context that ended: %v", err)
 	}
 	j := jobAcquire(t, q, 10).Job
-	if _, err := q.Save(ctx, j, []job.Letter{{Row: 1}}, jobAt(90)); err == nil {
+	if _, err := q.Save(ctx, j, job.Progress{Letters: []job.Letter{{Row: 1}}}, jobAt(90)); err == nil {
 		t.Error("Save with a context that ended: no error")
 	}
 	jobStored(t, q, j)
@@ -449,7 +459,7 @@ func jobFailurePairs(t *testing.T, q job.Queue) {
 		if done {
 			jobSaved(t, q, mine, []job.Letter{{Row: 1, Code: "X"}}, 40)
 		}
-		_, err := q.Save(t.Context(), mine, []job.Letter{{Row: 1, Code: "X"}}, jobAt(40))
+		_, err := q.Save(t.Context(), mine, job.Progress{Letters: []job.Letter{{Row: 1, Code: "X"}}}, jobAt(40))
 		if done != fault.Is(err, fault.PreconditionFailed) {
 			t.Errorf("Save again, done %v: %v", done, err)
 		}

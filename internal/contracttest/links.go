@@ -35,6 +35,8 @@ func Links(t *testing.T, open func(t *testing.T) link.Store) {
 		"Insert/race for a key":           insertKeyRace,
 		"Insert/race of a match":          insertMatchRace,
 		"Insert/race of an operation":     insertOperationRace,
+		"InsertMany/each by itself":       insertMany,
+		"InsertMany/race":                 insertManyRace,
 		"Get and Route/not there":         readMissing,
 		"Keys":                            keysOfIDs,
 		"Update/round trip":               updateRoundTrip,
@@ -99,6 +101,7 @@ func full(n int) link.Link {
 	l.StartsAt = time.UnixMilli(0).UTC() // not the zero time
 	l.ExpiresAt = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
 	l.RevokedAt = at(1e6).Add(time.Millisecond)
+	l.ArchivedAt = at(1e6 + 1)
 	l.ExpiredURL = "http://example.org/over?"
 	l.CreatedAt = at(n).Add(123 * time.Millisecond)
 	l.UpdatedAt = at(n).Add(456 * time.Millisecond)

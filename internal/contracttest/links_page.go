@@ -57,9 +57,7 @@ func idsOf(links []link.Link) []link.ID {
 	return ids
 }
 
-var allSorts = []link.Sort{
-	link.NewestFirst, link.OldestFirst, link.LatestChange, link.FirstChange, link.ByCode, link.ByCodeDown,
-}
+var allSorts = link.Sorts()
 
 // mixed gives links whose orders by ID, change and code all differ, with ties.
 func mixed(n int) []link.Link {
@@ -69,6 +67,12 @@ func mixed(n int) []link.Link {
 		l.Code = link.Code(fmt.Sprintf("c%02d%c", i*7%(n/2+1), "aA_-"[i%4]))
 		l.Domain = link.Domain(fmt.Sprintf("d%d.example", i))
 		l.UpdatedAt = at(i * 5 % 7) // as though changed in another order, with ties
+		if i%4 > 0 {
+			l.Title = fmt.Sprintf("%c%d", []rune("zÄA")[i%3], i*3%5)
+		}
+		if i%3 > 0 {
+			l.ExpiresAt = at(1e6 + i*7%5)
+		}
 		links[i] = l
 	}
 	return links
@@ -111,7 +115,7 @@ func pageOrders(t *testing.T, s link.Store) {
 	// A page gives whole links.
 	l := full(99)
 	insert(t, s, l)
-	got, _, err := s.Page(t.Context(), link.Query{Limit: 1})
+	got, _, err := s.Page(t.Context(), link.Query{Limit: 1, Archived: link.AlsoArchived})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +135,7 @@ func pageStable(t *testing.T, s link.Store) {
 	}
 	next := 0
 	for _, sort := range allSorts {
-		got := pages(t, s, link.Query{Sort: sort, Limit: 4}, func() {
+		got := pages(t, s, link.Query{Sort: sort, Limit: 7}, func() {
 			// On both sides of any cursor.
 			for _, id := range []link.ID{1000, 2e6} {
 				next++
@@ -141,6 +145,7 @@ func pageStable(t *testing.T, s link.Store) {
 				l.Domain = "later.example"
 				l.Code += link.Code(fmt.Sprint(next))
 				l.UpdatedAt = at(next % 9)
+				l.Title, l.ExpiresAt = fmt.Sprint("a", next%7), at(1e6+next%9)
 				insert(t, s, l)
 			}
 		})
@@ -186,10 +191,16 @@ func pageFilters(t *testing.T, s link.Store) {
 		"tag whole":               {link.Query{Tag: "spring"}, []link.Link{elsewhere}},
 		"tag with a quote":        {link.Query{Tag: `x"y`}, []link.Link{titled}},
 		"tag no pattern":          {link.Query{Tag: "%"}, nil},
-		"text in title or href":   {link.Query{Text: "sAlE"}, []link.Link{titled, elsewhere}},
+		"text in any of them":     {link.Query{Text: "sAlE"}, []link.Link{tagged, titled, elsewhere}},
 		"text in code":            {link.Query{Text: "ODE0002"}, []link.Link{tagged}},
 		"text in destination":     {link.Query{Text: "EXAMPLE.COM/3"}, []link.Link{titled}},
-		"text not in tag":         {link.Query{Text: "grün"}, nil},
+		"text in tag":             {link.Query{Text: "grün"}, []link.Link{tagged}},
+		"text in another case":    {link.Query{Text: "GRÜN"}, []link.Link{tagged}},
+		"without its diacritics":  {link.Query{Text: "grun"}, []link.Link{tagged}},
+		"with others":             {link.Query{Text: "ròt"}, []link.Link{tagged, titled}},
+		"words anywhere":          {link.Query{Text: " 3 ÄÖ\tsummer code "}, []link.Link{titled}},
+		"not all of the words":    {link.Query{Text: "summer spring"}, nil},
+		"nothing but spaces":      {link.Query{Text: " \t"}, []link.Link{mine, tagged, titled, elsewhere}},
 		"text not in domain":      {link.Query{Text: "go.example"}, nil},
 		"text beyond ASCII":       {link.Query{Text: "sale ÄÖ"}, []link.Link{titled}},
 		"text not across fields":  {link.Query{Text: "code0001https"}, nil},
@@ -247,7 +258,7 @@ func pageStatus(t *testing.T, s link.Store) {
 func pageText(t *testing.T, s link.Store) {
 	titles := []string{
 		"100% off", "100 off", `back\slash`, "under_score", "underXscore", "a*b", "[x]", "quote'd",
-		"tail\\", "ab", "é", "É", strings.Repeat("long ", 100) + "end",
+		"tail\\", "ab", "é", "É", strings.Repeat("long ", 100) + "end", "Straße", "İstanbul", "ﬁne", "北京", "e\u0301t",
 	}
 	for i, title := range titles {
 		l := plain(i)
@@ -256,6 +267,7 @@ func pageText(t *testing.T, s link.Store) {
 	}
 	for _, text := range []string{
 		"0% ", "%", "_s", "k\\s", "\\", "*", "[x]", "'", "''", "?", "A", "É", "é", "LONG end", "\x00", "no such text",
+		"STRASSE", "straß", "istan", "fi", "北", "京", "et", "\u0301", "AND", "OR ab", "NEAR(", "title:ab", "ab*", "\"ab\"", "-ab", "^a", "\xff", "b b b",
 	} {
 		want := []link.ID{}
 		for i, title := range titles {

@@ -47,6 +47,23 @@ func harmful(s string) string {
 	return s
 }
 
+// Plain gives a cell's text without what kept a spreadsheet from taking it for a
+// formula.
+func Plain(cell string) string { return harmful(cell) }
+
+// Harmless keeps spreadsheets from taking a text for a formula.
+func Harmless(s string) string { return harmless(s) }
+
+// ParseTime reads a time as files have it: RFC 3339, or what spreadsheets make of
+// it; one without a zone is UTC.
+func ParseTime(s string) (time.Time, error) { return parseTime(s) }
+
+// ParseBool reads true or false, also as 1, 0, yes and no.
+func ParseBool(s string) (bool, error) { return parseBool(s) }
+
+// SplitTags reads tags that commas or bars separate, or a JSON array of them.
+func SplitTags(s string) []string { return splitTags(s) }
+
 // joinTags and splitTags write tags into a cell: separated by commas, or, where
 // that can't be told apart, as a JSON array.
 func joinTags(list []string) string {

@@ -43,6 +43,48 @@ func (in *input) readCSV(text *bufio.Reader) error {
 	}
 }
 
+// Table reads a CSV file of rows that have the columns that its header names.
+type Table struct {
+	Header []string
+	csv    csvReader
+}
+
+// OpenTable reads the header. A file that is not text is fault.ValidationFailed.
+func OpenTable(r io.Reader) (*Table, error) {
+	text, _, err := OpenText(r)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{csv: csvReader{in: text, comma: delimiter(text)}}
+	for len(t.Header) == 0 {
+		if t.Header, err = t.next(); err != nil {
+			return nil, err
+		}
+	}
+	for i := range t.Header {
+		t.Header[i] = strings.TrimSpace(t.Header[i])
+	}
+	return t, nil
+}
+
+// Next gives the cells of the next row that is not empty, as the file has them,
+// and io.EOF at the end. Any other error ends the reading.
+func (t *Table) Next() (cells []string, err error) {
+	for len(cells) == 0 && err == nil {
+		cells, err = t.next()
+	}
+	return cells, err
+}
+
+// next gives no cells for an empty line.
+func (t *Table) next() ([]string, error) {
+	cells, err := t.csv.record()
+	if len(cells) == 1 && strings.TrimSpace(cells[0]) == "" {
+		return nil, err
+	}
+	return cells, err
+}
+
 // delimiter gives what separates the names in the first line.
 func delimiter(text *bufio.Reader) byte {
 	line, _ := text.Peek(4096) // a shorter file is no error

@@ -34,11 +34,7 @@ func Read(f Format, r io.Reader, each func(*Row) error) (Found, error) {
 		return Found{}, fmt.Errorf("format %q", f)
 	}
 	in := &input{format: f, spec: spec, each: each, unknown: map[string]bool{}}
-	text, err := utf8Reader(r)
-	if err != nil {
-		return Found{}, err
-	}
-	first, err := firstByte(text)
+	text, first, err := OpenText(r)
 	if err != nil {
 		return Found{}, err
 	}
@@ -125,6 +121,16 @@ func (in *input) row(header []string, fields []field, cells []string, written bo
 		}
 	}
 	return r
+}
+
+// OpenText gives a file's text as UTF-8, whether it is kept so or as UTF-16 with
+// its mark, and the first byte that is no blank. What is not text, or has none, is
+// fault.ValidationFailed.
+func OpenText(r io.Reader) (text *bufio.Reader, first byte, err error) {
+	if text, err = utf8Reader(r); err == nil {
+		first, err = firstByte(text)
+	}
+	return text, first, err
 }
 
 // utf8Reader gives a file's text as UTF-8, without the mark that it may begin

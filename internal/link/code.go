@@ -1,7 +1,6 @@
 package link
 
 import (
-	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -75,40 +74,6 @@ func byteTable(bytes string) (t [256]bool) {
 		t[bytes[i]] = true
 	}
 	return t
-}
-
-// Codes gives codes for new links. Attempt counts from 0; it grows when the
-// store said that the code before was taken. Length is in characters.
-type Codes interface {
-	Next(attempt, length int) (Code, error)
-}
-
-// RandomCodes draws every code anew from a secure source: unguessable.
-type RandomCodes struct{ Rand io.Reader }
-
-const base62 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-// Next draws a code of exactly length characters, each equally likely: bytes
-// of 248 and more, which 62 does not divide, are drawn again. Reserved words
-// are drawn again too.
-func (r RandomCodes) Next(_, length int) (Code, error) {
-	var buf [MaxGeneratedCode + 8]byte
-	for {
-		out := make([]byte, 0, length)
-		for len(out) < length {
-			if _, err := io.ReadFull(r.Rand, buf[:]); err != nil {
-				return "", err
-			}
-			for _, b := range buf {
-				if b < 248 && len(out) < length {
-					out = append(out, base62[b%62])
-				}
-			}
-		}
-		if code := string(out); !Reserved(code) {
-			return Code(code), nil
-		}
-	}
 }
 
 // clip makes a stranger's text fit for a message: at most n bytes, printable.

@@ -1,7 +1,15 @@
 package link
 
+import "math/big"
+
 // PlainURL and ParseURL let a test compare the short cut with the parser.
 var (
 	PlainURL = plainURL
 	ParseURL = parseURL
 )
+
+// NewPermutation lets a test compare with published answers.
+var NewPermutation = newPermutation
+
+// Apply is that of permutation.
+func (p *permutation) Apply(n *big.Int) *big.Int { return p.apply(n) }

@@ -75,6 +75,7 @@ type Link struct {
 	StartsAt       time.Time
 	ExpiresAt      time.Time
 	RevokedAt      time.Time
+	ArchivedAt     time.Time // when it was put away, having ended; see Registry.Archive
 	ExpiredURL     Href
 	CreatedAt      time.Time
 	UpdatedAt      time.Time

@@ -127,7 +127,7 @@ func TestRandomCodesAreUnbiased(t *testing.T) {
 	codes := link.RandomCodes{Rand: rand.Reader}
 	const draws, length = 62_000 / 31, 31
 	for range draws {
-		code, err := codes.Next(0, length)
+		code, err := codes.Next(t.Context(), link.Draw{Length: length})
 		if err != nil || len(code) != length {
 			t.Fatal(code, err)
 		}
@@ -161,7 +161,7 @@ func (w *words) Read(p []byte) (int, error) {
 }
 
 func TestRandomCodesAreNeverReserved(t *testing.T) {
-	if code, err := (link.RandomCodes{Rand: new(words)}).Next(0, 6); err != nil || code == "health" {
+	if code, err := (link.RandomCodes{Rand: new(words)}).Next(t.Context(), link.Draw{Length: 6}); err != nil || code == "health" {
 		t.Errorf("%q, %v", code, err)
 	}
 }
@@ -210,11 +210,14 @@ func TestIDsGrow(t *testing.T) {
 	}
 }
 
-var sorts = []link.Sort{link.NewestFirst, link.OldestFirst, link.LatestChange, link.FirstChange, link.ByCode, link.ByCodeDown}
+var sorts = link.Sorts()
 
 func TestCursorsComeBack(t *testing.T) {
 	l := link.Link{Key: link.Key{Code: "abc-D_9"}, ID: 1 << 40, UpdatedAt: noon.Add(123 * time.Millisecond)}
-	for _, s := range sorts {
+	for i, s := range append(sorts, sorts...) {
+		if i == len(sorts) {
+			l.Title, l.ExpiresAt = "Ein langer Titel: "+strings.Repeat("ä", 300), noon
+		}
 		c := link.CursorAt(s, &l)
 		got, err := link.ParseCursor(c.String(), s)
 		if diff := cmp.Diff(c, got); diff != "" || err != nil {

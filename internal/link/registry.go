@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -69,20 +70,12 @@ const draws = 5
 // fault.ValidationFailed with details, or as fault.InvalidURL where only the
 // destination is wrong. An alias that is taken is fault.AliasTaken.
 func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Link, Outcome, error) {
-	if a.Anonymous() && !r.s.AnonymousCreate {
-		return Link{}, 0, a.MayManage(0)
-	}
-	now := r.now()
-	l, err := r.draft(a, c, now)
-	if err != nil {
+	if err := r.mayCreate(a); err != nil {
 		return Link{}, 0, err
 	}
-	n := New{Link: l, At: now}
-	switch {
-	case c.ContentID != "":
-		n.Match = MatchContent
-	case c.FindExisting:
-		n.Match = MatchDestination
+	n, err := r.creation(a, c, r.now())
+	if err != nil {
+		return Link{}, 0, err
 	}
 	l, outcome, err := r.insert(ctx, n, c.CodeLength)
 	if err == nil && outcome != Found {
@@ -91,35 +84,40 @@ func (r *Registry) Create(ctx context.Context, a account.Actor, c Creation) (Lin
 	return l, outcome, err
 }
 
+func (r *Registry) mayCreate(a account.Actor) error {
+	if a.Anonymous() && !r.s.AnonymousCreate {
+		return a.MayManage(0)
+	}
+	return nil
+}
+
+// creation makes what the store is to insert, without ID and, unless it has an
+// alias, without code.
+func (r *Registry) creation(a account.Actor, c Creation, now time.Time) (New, error) {
+	l, err := r.draft(a, c, now)
+	if err != nil {
+		return New{}, err
+	}
+	n := New{Link: l, At: now}
+	switch {
+	case c.ContentID != "":
+		n.Match = MatchContent
+	case c.FindExisting:
+		n.Match = MatchDestination
+	}
+	return n, nil
+}
+
 // insert stores a link under its alias, or under codes drawn until one is free.
 func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome, error) {
-	if length == 0 {
-		length = r.s.CodeLength
-	}
-	for attempt := 0; ; attempt++ {
-		if attempt > 0 && attempt%draws == 0 && !n.Link.Alias {
-			if length == MaxGeneratedCode {
-				return Link{}, 0, errors.New("no free code found")
-			}
-			length++
-			r.s.Warn("short codes of this length are running out: raise KURZ_CODE_LENGTH", "length", length-1)
-		}
-		var err error
-		if n.Link.ID, err = r.s.IDs.Next(); err != nil {
+	d := r.drawing(length)
+	for {
+		if err := r.draw(ctx, &n.Link, &d); err != nil {
 			return Link{}, 0, err
 		}
-		if !n.Link.Alias {
-			if n.Link.Code, err = r.s.Codes.Next(attempt, length); err != nil {
-				return Link{}, 0, err
-			}
-		}
 		l, outcome, err := r.s.Store.Insert(ctx, n)
-		switch {
-		case errors.Is(err, ErrIDTaken):
-			if attempt > 100 {
-				return Link{}, 0, err
-			}
-		case fault.Is(err, fault.AliasTaken) && !n.Link.Alias:
+		switch again, err := d.again(&n.Link, err); {
+		case again:
 		case err != nil && !fault.Is(err, fault.AliasTaken):
 			// It may have been stored all the same, or be stored in a moment.
 			r.s.Changed(ctx, Change{Key: n.Link.Key})
@@ -128,6 +126,42 @@ func (r *Registry) insert(ctx context.Context, n New, length int) (Link, Outcome
 			return l, outcome, err
 		}
 	}
+}
+
+// drawing is how far the search for a free code is.
+type drawing struct{ length, attempt int }
+
+func (r *Registry) drawing(length int) drawing {
+	return drawing{length: cmp.Or(length, r.s.CodeLength)}
+}
+
+// draw gives a link an ID and, unless it has an alias, a code.
+func (r *Registry) draw(ctx context.Context, l *Link, d *drawing) (err error) {
+	if d.attempt > 0 && d.attempt%draws == 0 && !l.Alias {
+		if d.length == MaxGeneratedCode {
+			return errors.New("no free code found")
+		}
+		d.length++
+		r.s.Warn("short codes of this length are running out: raise KURZ_CODE_LENGTH", "length", d.length-1)
+	}
+	if l.ID, err = r.s.IDs.Next(); err != nil {
+		return err
+	}
+	if !l.Alias {
+		l.Code, err = r.s.Codes.Next(ctx, Draw{Attempt: d.attempt, Length: d.length, Owner: l.Owner, Destination: l.Destination})
+	}
+	return err
+}
+
+// again judges what the store said: whether another ID or code is to be drawn, or
+// what the error is.
+func (d *drawing) again(l *Link, err error) (bool, error) {
+	switch {
+	case errors.Is(err, ErrIDTaken) && d.attempt <= 100, fault.Is(err, fault.AliasTaken) && !l.Alias:
+		d.attempt++
+		return true, nil
+	}
+	return false, err
 }
 
 // Get reads a link for someone who may manage it.
@@ -222,6 +256,62 @@ func (r *Registry) Revoke(ctx context.Context, a account.Actor, k Key) error {
 	return err
 }
 
+// archivers is how many links Archive changes at once, so that stores may commit
+// them together.
+const archivers = 32
+
+// Archive puts away the links that ended, by expiry or revocation, before a time
+// and have not begun anew since. Done is told of each. It gives how many they
+// were, also where it fails half-way; who calls it again goes on.
+func (r *Registry) Archive(ctx context.Context, before time.Time, done func(Link)) (n int, err error) {
+	for _, status := range []Status{Expired, Revoked} {
+		q := Query{Status: status, Now: before, Sort: OldestFirst, Limit: 500}
+		for {
+			links, next, err := r.s.Store.Page(ctx, q)
+			if err != nil {
+				return n, err
+			}
+			archived, err := r.archive(ctx, links, done)
+			if n += archived; err != nil {
+				return n, err
+			}
+			if next.IsZero() {
+				break
+			}
+			q.After = next
+		}
+	}
+	return n, nil
+}
+
+func (r *Registry) archive(ctx context.Context, links []Link, done func(Link)) (n int, err error) {
+	var mu sync.Mutex
+	for some := range slices.Chunk(links, archivers) {
+		var all sync.WaitGroup
+		for _, l := range some {
+			all.Go(func() {
+				l.ArchivedAt = r.now()
+				changed, e := r.s.Store.Update(ctx, l)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case e == nil:
+					n++
+					r.s.Changed(ctx, Change{changed.Key, changed.Route()})
+					done(changed)
+				case fault.Is(e, fault.PreconditionFailed): // someone was faster: another time
+				default:
+					err = errors.Join(err, e)
+				}
+			})
+		}
+		if all.Wait(); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // change reads a link, changes it and stores it, again from the start where
 // someone else was faster and no version was asked for.
 func (r *Registry) change(ctx context.Context, a account.Actor, k Key, ifVersion int64, edit func(*Link, time.Time) error) (Link, error) {
@@ -239,6 +329,9 @@ func (r *Registry) change(ctx context.Context, a account.Actor, k Key, ifVersion
 		}
 		if l.equal(&old) {
 			return old, nil
+		}
+		if status := l.Status(now); status != Expired && status != Revoked {
+			l.ArchivedAt = time.Time{} // it lives again
 		}
 		l.UpdatedAt = now
 		changed, err := r.s.Store.Update(ctx, l)

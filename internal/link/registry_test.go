@@ -206,11 +206,11 @@ func TestAliasOfARevokedLinkStaysTaken(t *testing.T) {
 // fewCodes gives codes from a list, by attempt.
 type fewCodes []link.Code
 
-func (f fewCodes) Next(attempt, length int) (link.Code, error) {
-	if attempt < len(f) {
-		return f[attempt], nil
+func (f fewCodes) Next(_ context.Context, d link.Draw) (link.Code, error) {
+	if d.Attempt < len(f) {
+		return f[d.Attempt], nil
 	}
-	return link.Code(strings.Repeat("z", length)), nil
+	return link.Code(strings.Repeat("z", d.Length)), nil
 }
 
 func TestTakenCodesAreDrawnAgainAndGrow(t *testing.T) {

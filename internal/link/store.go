@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"kurz/internal/account"
@@ -29,6 +30,12 @@ type Store interface {
 	//   - Otherwise n.Link is stored and given back with Inserted.
 	Insert(ctx context.Context, n New) (Link, Outcome, error)
 
+	// InsertMany is Insert for each of a list, which may be empty, in its order:
+	// what one meets may be one before it. The nth that is given is what became of
+	// the nth, and what Insert would give is durable. An error of the call itself
+	// leaves open which of them are stored.
+	InsertMany(ctx context.Context, list []New) ([]Made, error)
+
 	// Update replaces the link of l.Key if its stored version is l.Version,
 	// and gives it l.Version+1; another version is fault.PreconditionFailed.
 	// Key, ID, Owner, ContentID, Alias, CreatedAt, Operation and PriorClicks stay
@@ -50,8 +57,8 @@ type Store interface {
 	Keys(ctx context.Context, ids []ID) (map[ID]Key, error)
 
 	// Page gives the links that q selects in its order, at most q.Limit, and
-	// the cursor of the next page, the zero Cursor at the end. Links made
-	// while someone pages neither repeat nor hide others.
+	// the cursor of the next page, the zero Cursor at the end. Links made or
+	// changed while someone pages neither repeat nor hide others.
 	Page(ctx context.Context, q Query) ([]Link, Cursor, error)
 
 	// Changes gives, oldest first, the keys that after the given mark were
@@ -69,6 +76,14 @@ type Walker interface {
 	// begins. A link made while someone walks may be left out; one made before
 	// is not.
 	Walk(ctx context.Context, after Key, n int) ([]Key, error)
+}
+
+// Upkeep is the part of a Store that keeps an index for Page, in the background.
+type Upkeep interface {
+	// Tidy brings the index up to date as far as it is worth it, and returns when
+	// nothing is left to do or ctx ends. Page is right without it, but slow where
+	// there are many links. It is called by one caller at a time.
+	Tidy(ctx context.Context) error
 }
 
 // ErrBehind says that changes after a mark are kept no longer: go on with a
@@ -107,20 +122,52 @@ const (
 	Repeated         // by Operation; nothing was stored
 )
 
+// Made is what became of one creation among many. Err is that of this one alone.
+type Made struct {
+	Link    Link
+	Outcome Outcome
+	Err     error
+}
+
 // Query selects and orders links.
 type Query struct {
 	Owner account.ID // 0: everybody's
 	// Domain, unless nil, keeps only links of that domain.
 	Domain *Domain
-	// Text keeps links in whose code, title or destination it is found,
-	// without regard to ASCII case.
-	Text   string
-	Tag    string    // keeps links with exactly this tag
-	Status Status    // keeps links with this status at Now; "" all
-	Now    time.Time // for Status
-	Sort   Sort
-	Limit  int // 1 to 500
-	After  Cursor
+	// Text keeps links in whose code, title, destination or tags each of its
+	// words is found, as a part of one of them; see Words and Fold.
+	Text     string
+	Tag      string    // keeps links with exactly this tag
+	Status   Status    // keeps links with this status at Now; "" all
+	Now      time.Time // for Status
+	Archived Archived
+	Sort     Sort
+	Limit    int // 1 to 500
+	After    Cursor
+}
+
+// Archived says what a Query does about archived links.
+type Archived uint8
+
+// The choices.
+const (
+	LeaveArchived Archived = iota // they are left out
+	OnlyArchived
+	AlsoArchived
+)
+
+// Filter gives a function that tells which links the query selects, its cursor
+// apart.
+func (q *Query) Filter() func(l *Link) bool {
+	words := Words(q.Text)
+	return func(l *Link) bool {
+		return (q.Owner == 0 || l.Owner == q.Owner) &&
+			(q.Domain == nil || l.Domain == *q.Domain) &&
+			(q.Archived == AlsoArchived || l.ArchivedAt.IsZero() == (q.Archived == LeaveArchived)) &&
+			(q.Tag == "" || slices.Contains(l.Tags, q.Tag)) &&
+			(q.Status == "" || l.Status(q.Now) == q.Status) &&
+			l.hasWords(words)
+	}
 }
 
 // Cache is a tier before the Store: the memory of one node, or Redis for all of

@@ -11,7 +11,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 type Links struct {
 	mu         sync.RWMutex
 	byKey      map[link.Key]*link.Link
+	codes      map[link.Code]bool // of any domain
 	byID       map[link.ID]*link.Link
 	operations map[link.Operation]*link.Link
 	// byDestination finds the candidates of a match.
@@ -42,6 +42,7 @@ var _ link.Store = (*Links)(nil)
 func NewLinks() *Links {
 	return &Links{
 		byKey:         map[link.Key]*link.Link{},
+		codes:         map[link.Code]bool{},
 		byID:          map[link.ID]*link.Link{},
 		operations:    map[link.Operation]*link.Link{},
 		byDestination: map[ownedDestination][]*link.Link{},
@@ -55,6 +56,24 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.insert(n)
+}
+
+// InsertMany is that of link.Store.
+func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	made := make([]link.Made, len(list))
+	for i, n := range list {
+		made[i].Link, made[i].Outcome, made[i].Err = s.insert(n)
+	}
+	return made, nil
+}
+
+func (s *Links) insert(n link.New) (link.Link, link.Outcome, error) {
 	if n.Link.Operation != (link.Operation{}) {
 		if l := s.operations[n.Link.Operation]; l != nil {
 			return copied(l), link.Repeated, nil
@@ -70,7 +89,7 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 		return link.Link{}, 0, link.ErrIDTaken
 	}
 	l := copied(&n.Link)
-	s.byKey[l.Key] = &l
+	s.byKey[l.Key], s.codes[l.Code] = &l, true
 	s.changes = append(s.changes, l.Key)
 	s.byID[l.ID] = &l
 	if l.Operation != (link.Operation{}) {
@@ -189,56 +208,31 @@ func (s *Links) Page(ctx context.Context, q link.Query) ([]link.Link, link.Curso
 	if q.Sort == "" {
 		q.Sort = link.NewestFirst
 	}
-	order := orderOf(q.Sort)
-	q.Text = lowerASCII(q.Text)
-	after := link.Link{Key: link.Key{Code: q.After.Code}, ID: q.After.ID, UpdatedAt: q.After.Time}
+	selects := q.Filter()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var chosen []*link.Link
+	type place struct {
+		cursor link.Cursor
+		link   *link.Link
+	}
+	var chosen []place
 	for _, l := range s.byID {
-		if selects(&q, l) && (q.After.IsZero() || order(l, &after) > 0) {
-			chosen = append(chosen, l)
+		at := link.CursorAt(q.Sort, l)
+		if selects(l) && (q.After.IsZero() || at.Compare(&q.After) > 0) {
+			chosen = append(chosen, place{at, l})
 		}
 	}
-	slices.SortFunc(chosen, order)
+	slices.SortFunc(chosen, func(a, b place) int { return a.cursor.Compare(&b.cursor) })
 	var next link.Cursor
 	if len(chosen) > q.Limit {
 		chosen = chosen[:q.Limit]
-		next = link.CursorAt(q.Sort, chosen[q.Limit-1])
+		next = chosen[q.Limit-1].cursor
 	}
 	page := make([]link.Link, len(chosen))
-	for i, l := range chosen {
-		page[i] = copied(l)
+	for i, at := range chosen {
+		page[i] = copied(at.link)
 	}
 	return page, next, nil
-}
-
-func selects(q *link.Query, l *link.Link) bool {
-	return (q.Owner == 0 || l.Owner == q.Owner) &&
-		(q.Domain == nil || l.Domain == *q.Domain) &&
-		(q.Tag == "" || slices.Contains(l.Tags, q.Tag)) &&
-		(q.Status == "" || l.Status(q.Now) == q.Status) &&
-		(q.Text == "" || strings.Contains(lowerASCII(string(l.Code)), q.Text) ||
-			strings.Contains(lowerASCII(l.Title), q.Text) ||
-			strings.Contains(lowerASCII(string(l.Destination)), q.Text))
-}
-
-func orderOf(sort link.Sort) func(a, b *link.Link) int {
-	order := func(a, b *link.Link) int { return cmp.Compare(a.ID, b.ID) }
-	switch sort {
-	case link.LatestChange, link.FirstChange:
-		order = func(a, b *link.Link) int {
-			return cmp.Or(a.UpdatedAt.Compare(b.UpdatedAt), cmp.Compare(a.ID, b.ID))
-		}
-	case link.ByCode, link.ByCodeDown:
-		order = func(a, b *link.Link) int {
-			return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.ID, b.ID))
-		}
-	}
-	if sort[0] != '-' {
-		return order
-	}
-	return func(a, b *link.Link) int { return order(b, a) }
 }
 
 // maxChanges bounds one answer of Changes.
@@ -287,18 +281,8 @@ func notFound(k link.Key) error {
 func copied(l *link.Link) link.Link {
 	c := *l
 	c.Tags = slices.Clone(l.Tags)
-	for _, t := range []*time.Time{&c.StartsAt, &c.ExpiresAt, &c.RevokedAt, &c.CreatedAt, &c.UpdatedAt} {
+	for _, t := range []*time.Time{&c.StartsAt, &c.ExpiresAt, &c.RevokedAt, &c.ArchivedAt, &c.CreatedAt, &c.UpdatedAt} {
 		*t = t.UTC()
 	}
 	return c
-}
-
-// lowerASCII lowers the letters A to Z and nothing else.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }

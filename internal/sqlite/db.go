@@ -44,6 +44,9 @@ type Options struct {
 	// KeepSchema leaves the migrations to someone else; a file whose schema is
 	// older is then refused.
 	KeepSchema bool
+	// Bulk gives the writing connection a cache that holds the index of a few
+	// million codes, whose pages are changed in no order.
+	Bulk bool
 }
 
 // DB is an open file.
@@ -68,6 +71,9 @@ var (
 	writerCache = map[Schema]int{Main: 4096, ForClicks: 2048}
 	readerCache = map[Schema]int{Main: 512, ForClicks: 256}
 )
+
+// bulkCache is the cache of who only makes links, for a while, in KiB as above.
+const bulkCache = 32 << 10
 
 const longReaders = 3
 
@@ -151,13 +157,18 @@ func snapshot(ctx context.Context, c *sqlite.Conn, fn func(c *sqlite.Conn) error
 // ends first. Once fn was called, write waits for the outcome whatever ctx
 // says, so that nobody takes a stored change for a refused one.
 func (db *DB) write(ctx context.Context, fn func(c *sqlite.Conn) error) error {
-	return db.writer.do(ctx, false, fn)
+	return db.writer.do(ctx, &op{fn: fn})
+}
+
+// writeMany is write for an fn that changes much and is one of several like it.
+func (db *DB) writeMany(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.writer.do(ctx, &op{fn: fn, many: true})
 }
 
 // writeOne is write for an fn that changes something by one statement at most,
 // whatever it reads. It costs less.
 func (db *DB) writeOne(ctx context.Context, fn func(c *sqlite.Conn) error) error {
-	return db.writer.do(ctx, true, fn)
+	return db.writer.do(ctx, &op{fn: fn, single: true})
 }
 
 // Check reads every page's structure and gives the first thing that is wrong
@@ -219,12 +230,16 @@ func openWriter(ctx context.Context, path string, o Options) (*sqlite.Conn, erro
 			return nil, errors.Join(err, c.Close())
 		}
 	}
+	writing := writerCache[o.Schema]
+	if o.Bulk {
+		writing = bulkCache
+	}
 	err = pragmas(c,
 		"journal_mode=WAL",
 		"synchronous=FULL",
 		"foreign_keys=ON",
 		"temp_store=MEMORY",
-		cacheSize(writerCache[o.Schema]),
+		cacheSize(writing),
 		"wal_autocheckpoint=0",
 	)
 	if err == nil {
@@ -246,6 +261,9 @@ func openReader(path string, o Options) (*sqlite.Conn, error) {
 	}
 	c.SetBusyTimeout(o.BusyTimeout)
 	if err := pragmas(c, "query_only=ON", "temp_store=MEMORY", cacheSize(readerCache[o.Schema])); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if err := addFunctions(c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil

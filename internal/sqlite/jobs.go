@@ -21,22 +21,23 @@ func NewJobs(db *DB) *Jobs { return &Jobs{db: db} }
 const (
 	jobColumns = `id, kind, owner, params, status, chunks, row_count, succeeded, dead_letters, position, error,
 		created_at, started_at, finished_at, not_before, attempts, version`
-	selectJob = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ?`
+	// dropped is the status of jobs that only the sweep still sees.
+	selectJob = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ? AND status <> 'dropped'`
 	insertJob = `INSERT INTO jobs (` + jobColumns + `)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`
 	acquireJob = `UPDATE jobs SET status = 'running', attempts = attempts + 1, version = version + 1,
 			started_at = iif(started_at = 0, ?2, started_at), holder = ?3, leased_until = ?4
 		WHERE id = (SELECT id FROM jobs
 			WHERE kind = ?1 AND status IN ('queued', 'running') AND (status = 'queued' OR leased_until <= ?2) AND not_before <= ?2
-			ORDER BY created_at, id LIMIT 1)
+			ORDER BY not_before, created_at, id LIMIT 1)
 		RETURNING ` + jobColumns
 	saveJob = `UPDATE jobs SET params = ?3, status = ?4, chunks = ?5, row_count = ?6, succeeded = ?7, dead_letters = ?8,
 			position = ?9, error = ?10, started_at = ?11, finished_at = ?12, not_before = ?13, attempts = ?14,
 			version = version + 1, leased_until = ?15
-		WHERE id = ?1 AND version = ?2
+		WHERE id = ?1 AND version = ?2 AND status <> 'dropped'
 		RETURNING ` + jobColumns
-	jobExists = `SELECT 1 FROM jobs WHERE id = ?`
-	putChunk  = `INSERT INTO job_chunks (job, n, data) SELECT id, ?2, ?3 FROM jobs WHERE id = ?1
+	jobExists = `SELECT 1 FROM jobs WHERE id = ? AND status <> 'dropped'`
+	putChunk  = `INSERT INTO job_chunks (job, n, data) SELECT id, ?2, ?3 FROM jobs WHERE id = ?1 AND status <> 'dropped'
 		ON CONFLICT (job, n) DO UPDATE SET data = excluded.data`
 	selectChunk = `SELECT data FROM job_chunks WHERE job = ? AND n = ?`
 	putLetter   = `INSERT INTO job_letters (job, row, text, code, error) VALUES (?, ?, ?, ?, ?)
@@ -123,31 +124,35 @@ func (s *Jobs) Acquire(ctx context.Context, kind, holder string, now time.Time, 
 }
 
 // Save implements job.Queue.
-func (s *Jobs) Save(ctx context.Context, j job.Job, letters []job.Letter, until time.Time) (job.Job, error) {
+func (s *Jobs) Save(ctx context.Context, j job.Job, p job.Progress, until time.Time) (job.Job, error) {
 	var saved job.Job
 	err := s.db.write(ctx, func(c *sqlite.Conn) (err error) {
-		var found bool
-		saved, found, err = oneJob(c, saveJob, string(j.ID), j.Version, j.Params, string(j.Status), j.Chunks, j.Rows,
-			j.Succeeded, j.DeadLetters, j.Position, j.Error, millis(j.StartedAt), millis(j.FinishedAt), millis(j.NotBefore),
-			j.Attempts, millis(until))
-		if err != nil {
+		if saved, err = replaceJob(c, j, until); err != nil {
 			return err
 		}
-		if !found {
-			return whyNotSaved(c, j.ID)
-		}
-		for _, l := range letters {
+		for _, l := range p.Letters {
 			args := []any{string(j.ID), l.Row, l.Text, l.Code, l.Error}
 			if err := sqlitex.Execute(c, putLetter, &sqlitex.ExecOptions{Args: args}); err != nil {
 				return err
 			}
 		}
-		return nil
+		return putResults(c, j.ID, p.Results)
 	})
 	if err != nil {
 		return job.Job{}, err
 	}
 	return saved, nil
+}
+
+// replaceJob stores what Save and Submit are given.
+func replaceJob(c *sqlite.Conn, j job.Job, until time.Time) (job.Job, error) {
+	saved, found, err := oneJob(c, saveJob, string(j.ID), j.Version, j.Params, string(j.Status), j.Chunks, j.Rows,
+		j.Succeeded, j.DeadLetters, j.Position, j.Error, millis(j.StartedAt), millis(j.FinishedAt), millis(j.NotBefore),
+		j.Attempts, millis(until))
+	if err == nil && !found {
+		err = whyNotSaved(c, j.ID)
+	}
+	return saved, err
 }
 
 func whyNotSaved(c *sqlite.Conn, id job.ID) error {
@@ -189,20 +194,28 @@ func (s *Jobs) Letters(ctx context.Context, id job.ID, after int64, limit int) (
 
 // oneJob runs a statement that gives jobColumns of at most one row.
 func oneJob(c *sqlite.Conn, sql string, args ...any) (j job.Job, found bool, err error) {
+	list, err := jobsOf(c, sql, args...)
+	if len(list) == 0 {
+		return j, false, err
+	}
+	return list[0], true, err
+}
+
+// jobsOf runs a statement that gives jobColumns.
+func jobsOf(c *sqlite.Conn, sql string, args ...any) (list []job.Job, err error) {
 	err = sqlitex.Execute(c, sql, &sqlitex.ExecOptions{
 		Args: args,
 		ResultFunc: func(s *sqlite.Stmt) error {
-			found = true
-			j = job.Job{
+			list = append(list, job.Job{
 				ID: job.ID(s.ColumnText(0)), Kind: s.ColumnText(1), Owner: account.ID(s.ColumnInt64(2)), Params: columnBytes(s, 3),
 				Status: job.Status(s.ColumnText(4)), Chunks: s.ColumnInt(5), Rows: s.ColumnInt64(6), Succeeded: s.ColumnInt64(7),
 				DeadLetters: s.ColumnInt64(8), Position: columnBytes(s, 9), Error: s.ColumnText(10),
 				CreatedAt: fromMillis(s.ColumnInt64(11)), StartedAt: fromMillis(s.ColumnInt64(12)),
 				FinishedAt: fromMillis(s.ColumnInt64(13)), NotBefore: fromMillis(s.ColumnInt64(14)),
 				Attempts: s.ColumnInt(15), Version: s.ColumnInt64(16),
-			}
+			})
 			return nil
 		},
 	})
-	return j, found, err
+	return list, err
 }

@@ -3,9 +3,9 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -13,27 +13,44 @@ import (
 	"kurz/internal/account"
 	"kurz/internal/fault"
 	"kurz/internal/link"
+	"kurz/internal/search"
 )
 
 // Links is a link.Store.
 type Links struct {
+	// Breathe, unless nil, is called several times within a millisecond of
+	// indexing.
+	Breathe func()
+
 	db     *DB
 	beside bool
+	index  index
 }
 
-var _ link.Store = (*Links)(nil)
+var (
+	_ link.Store  = (*Links)(nil)
+	_ link.Upkeep = (*Links)(nil)
+)
 
 // NewLinks gives the store kept in a file of schema Main, for its server.
-func NewLinks(db *DB) *Links { return &Links{db: db} }
+func NewLinks(db *DB) *Links {
+	s := &Links{db: db, index: index{tailFrom: tailFrom, looseFrom: looseFrom, docs: search.MaxDocs}}
+	s.index.behind.Store(true)
+	return s
+}
 
 // NewLinksBeside is NewLinks for a process beside the server, which is told by
 // Changes of the links that are made here.
-func NewLinksBeside(db *DB) *Links { return &Links{db: db, beside: true} }
+func NewLinksBeside(db *DB) *Links {
+	s := NewLinks(db)
+	s.beside = true
+	return s
+}
 
 const (
 	linkColumns = `id, domain, code, owner, version, redirect_status, edge_ttl, forward_query,
 		starts_at, expires_at, revoked_at, destination, expired_url, alias, created_at, updated_at,
-		operation, content_id, title, tags, notes, prior_clicks`
+		operation, content_id, title, tags, notes, prior_clicks, archived_at`
 	selectLink = `SELECT ` + linkColumns + ` FROM links WHERE `
 
 	selectRoute = `SELECT id, owner, version, redirect_status, edge_ttl, forward_query,
@@ -54,11 +71,15 @@ const (
 
 	// Which index stood in the way is found out afterwards, since it is rare.
 	insertLink = `INSERT INTO links (` + linkColumns + `, destination_key, content_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT DO NOTHING`
 	updateLink = `UPDATE links SET version = ?, redirect_status = ?, edge_ttl = ?, forward_query = ?,
 		starts_at = ?, expires_at = ?, revoked_at = ?, destination = ?, expired_url = ?, updated_at = ?,
-		title = ?, tags = ?, notes = ?, destination_key = ?, content_key = ? WHERE id = ?`
+		title = ?, tags = ?, notes = ?, archived_at = ?, destination_key = ?, content_key = ? WHERE id = ?`
+	// What is not among the links that the search index takes next is found
+	// without it.
+	selectTaken = `SELECT taken FROM search_state`
+	insertLoose = `INSERT OR IGNORE INTO search_loose (link) SELECT ?1 FROM search_state WHERE taken >= ?1`
 
 	// The index has all that is asked for.
 	selectKeys = `SELECT domain, code FROM links WHERE (code, domain) > (?, ?) ORDER BY code, domain LIMIT ?`
@@ -77,41 +98,135 @@ const (
 
 // Insert is that of link.Store.
 func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome, error) {
-	n.Link.Tags = slices.Clone(n.Link.Tags)
-	tags, err := encodeTags(n.Link.Tags)
+	s.touched()
+	i, err := newInsertion(n)
 	if err != nil {
 		return link.Link{}, 0, err
 	}
-	destinationKey, contentKey := matchKeys(&n.Link)
-	l, outcome := n.Link, link.Inserted
 	err = s.db.writeOne(ctx, func(c *sqlite.Conn) error {
-		if n.Match != link.MatchNone && l.Owner != 0 {
-			if found, how, err := standIn(c, &n); err != nil || how != 0 {
-				l, outcome = found, how
-				return err
-			}
-		}
-		stored, err := change(c, insertLink, func(b *binder) {
-			bindLink(b, &l, tags)
-			b.someInt(destinationKey)
-			b.someInt(contentKey)
-		})
-		switch {
-		case err != nil:
+		// Before the link: if that is not stored after all, this does no harm.
+		if err := loosen(c, i.new.Link.ID); err != nil {
 			return err
-		case stored == 1 && s.beside:
-			return announce(c, l.Key)
-		case stored == 1:
-			return nil
 		}
-		l, outcome, err = conflict(c, &n.Link)
-		return err
+		return s.insert(c, i)
 	})
 	if err != nil {
 		return link.Link{}, 0, err
 	}
+	return i.made.Link, i.made.Outcome, i.made.Err
+}
+
+// InsertMany is that of link.Store: one transaction.
+func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
+	s.touched()
+	insertions, made := make([]*insertion, len(list)), make([]link.Made, len(list))
+	for n := range list {
+		var err error
+		if insertions[n], err = newInsertion(list[n]); err != nil {
+			return nil, err
+		}
+	}
+	err := s.db.writeMany(ctx, func(c *sqlite.Conn) error {
+		taken, err := indexTakes(c)
+		if err != nil {
+			return err
+		}
+		for _, i := range insertions {
+			if i.new.Link.ID <= taken {
+				err = loosen(c, i.new.Link.ID)
+			}
+			if err == nil {
+				err = s.insert(c, i)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range insertions {
+		made[n] = i.made
+	}
+	return made, nil
+}
+
+// touched notes that the search index has something to do.
+func (s *Links) touched() {
+	if !s.index.dirty.Load() {
+		s.index.dirty.Store(true)
+	}
+}
+
+// loosen notes a link that the search index does not take next though it has the
+// ID for it.
+func loosen(c *sqlite.Conn, id link.ID) error {
+	_, err := change(c, insertLoose, func(b *binder) { b.int(int64(id)) })
+	return err
+}
+
+// indexTakes gives up to which ID the search index takes links next.
+func indexTakes(c *sqlite.Conn) (taken link.ID, err error) {
+	err = query(c, selectTaken, nil, func(r *cells) bool {
+		taken = link.ID(r.int())
+		return false
+	})
+	return taken, err
+}
+
+// insertion is a link on its way into the file, and what became of it.
+type insertion struct {
+	new                        link.New
+	tags                       string
+	destinationKey, contentKey int64
+	made                       link.Made
+}
+
+func newInsertion(n link.New) (*insertion, error) {
+	n.Link.Tags = slices.Clone(n.Link.Tags)
+	i := &insertion{new: n}
+	var err error
+	i.tags, err = encodeTags(n.Link.Tags)
+	i.destinationKey, i.contentKey = matchKeys(&n.Link)
+	return i, err
+}
+
+// insert is Insert within a transaction. What the contract calls an error of the
+// link is in made.
+func (s *Links) insert(c *sqlite.Conn, i *insertion) error {
+	if i.new.Match != link.MatchNone && i.new.Link.Owner != 0 {
+		if found, how, err := standIn(c, &i.new); err != nil || how != 0 {
+			inUTC(&found)
+			i.made = link.Made{Link: found, Outcome: how}
+			return err
+		}
+	}
+	stored, err := change(c, insertLink, func(b *binder) {
+		bindLink(b, &i.new.Link, i.tags)
+		b.someInt(i.destinationKey)
+		b.someInt(i.contentKey)
+	})
+	if err != nil {
+		return err
+	}
+	if stored == 1 {
+		l := i.new.Link
+		inUTC(&l)
+		i.made = link.Made{Link: l, Outcome: link.Inserted}
+		if s.beside {
+			return announce(c, l.Key)
+		}
+		return nil
+	}
+	l, outcome, err := conflict(c, &i.new.Link)
 	inUTC(&l)
-	return l, outcome, nil
+	i.made = link.Made{Link: l, Outcome: outcome, Err: err}
+	if fault.Is(err, fault.AliasTaken) || errors.Is(err, link.ErrIDTaken) {
+		return nil
+	}
+	return err
 }
 
 // standIn looks for a link that is given back instead of n; outcome 0 says that
@@ -165,6 +280,7 @@ func conflict(c *sqlite.Conn, l *link.Link) (link.Link, link.Outcome, error) {
 
 // Update is that of link.Store.
 func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
+	s.index.dirty.Store(true)
 	l.Tags = slices.Clone(l.Tags)
 	tags, err := encodeTags(l.Tags)
 	if err != nil {
@@ -187,6 +303,9 @@ func (s *Links) Update(ctx context.Context, l link.Link) (link.Link, error) {
 			return err
 		}
 		if _, err := change(c, updateLink, func(b *binder) { bindUpdate(b, &l, tags) }); err != nil {
+			return err
+		}
+		if _, err := change(c, insertLoose, func(b *binder) { b.int(int64(l.ID)) }); err != nil {
 			return err
 		}
 		return announce(c, l.Key)
@@ -373,7 +492,7 @@ func readLink(r *cells) (link.Link, error) {
 			return link.Link{}, fmt.Errorf("tags of link %s: %w", l.Code, err)
 		}
 	}
-	l.Notes, l.PriorClicks = r.text(), r.int()
+	l.Notes, l.PriorClicks, l.ArchivedAt = r.text(), r.int(), r.time()
 	return l, nil
 }
 
@@ -422,6 +541,7 @@ func bindLink(b *binder, l *link.Link, tags string) {
 	b.some(tags)
 	b.some(l.Notes)
 	b.int(l.PriorClicks)
+	b.time(l.ArchivedAt)
 }
 
 // bindUpdate binds updateLink.
@@ -439,37 +559,11 @@ func bindUpdate(b *binder, l *link.Link, tags string) {
 	b.some(l.Title)
 	b.some(tags)
 	b.some(l.Notes)
+	b.time(l.ArchivedAt)
 	destinationKey, contentKey := matchKeys(l)
 	b.someInt(destinationKey)
 	b.someInt(contentKey)
 	b.int(int64(l.ID))
-}
-
-// matchKeys hash what a match compares, so that its indexes are small. 0 says
-// that there is nothing to match. They are stored: the hash must never change.
-func matchKeys(l *link.Link) (destination, content int64) {
-	if l.Owner == 0 {
-		return 0, 0
-	}
-	destination = hash(hash(fnvBasis, strconv.FormatInt(int64(l.Owner), 10)), string(l.Destination))
-	if l.ContentID != "" {
-		content = hash(destination, l.ContentID)
-	}
-	return destination, content
-}
-
-// The 64-bit FNV-1a hash.
-const (
-	fnvBasis = -0x340d631b7bdddcdb // 0xcbf29ce484222325
-	fnvPrime = 0x100000001b3
-)
-
-// hash goes on with a hash, never giving 0.
-func hash(h int64, s string) int64 {
-	for i := range len(s) {
-		h = (h ^ int64(s[i])) * fnvPrime
-	}
-	return h | 1
 }
 
 func encodeTags(tags []string) (string, error) {
@@ -481,7 +575,7 @@ func encodeTags(tags []string) (string, error) {
 }
 
 func inUTC(l *link.Link) {
-	for _, t := range []*time.Time{&l.StartsAt, &l.ExpiresAt, &l.RevokedAt, &l.CreatedAt, &l.UpdatedAt} {
+	for _, t := range []*time.Time{&l.StartsAt, &l.ExpiresAt, &l.RevokedAt, &l.ArchivedAt, &l.CreatedAt, &l.UpdatedAt} {
 		*t = t.UTC()
 	}
 }

@@ -29,3 +29,9 @@ func PageSQL(q link.Query) string {
 
 // MatchKeys gives the stored hashes of a link.
 var MatchKeys = matchKeys
+
+// IndexEarly makes a store index links as soon as there are a few, in small
+// segments.
+func IndexEarly(s *Links, from, docs int) {
+	s.index.tailFrom, s.index.looseFrom, s.index.docs = from, from, docs
+}

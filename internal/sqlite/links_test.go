@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -22,6 +23,35 @@ func TestLinks(t *testing.T) {
 	contracttest.Links(t, func(t *testing.T) link.Store {
 		return sqlite.NewLinks(open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{}))
 	})
+}
+
+// TestLinksIndexed is TestLinks with searches that find much in the index,
+// something in no segment yet, and something changed since.
+func TestLinksIndexed(t *testing.T) {
+	for name, docs := range map[string]int{"small segments": 8, "large": 100} {
+		t.Run(name, func(t *testing.T) {
+			contracttest.Links(t, func(t *testing.T) link.Store {
+				s := sqlite.NewLinks(open(t, filepath.Join(t.TempDir(), "kurz.db"), sqlite.Options{}))
+				sqlite.IndexEarly(s, 2, docs)
+				return &tidied{Links: s}
+			})
+		})
+	}
+}
+
+// tidied brings the index up to date before most pages.
+type tidied struct {
+	*sqlite.Links
+	pages atomic.Int64
+}
+
+func (s *tidied) Page(ctx context.Context, q link.Query) ([]link.Link, link.Cursor, error) {
+	if s.pages.Add(1)%4 > 0 {
+		if err := s.Tidy(ctx); err != nil {
+			return nil, link.Cursor{}, err
+		}
+	}
+	return s.Links.Page(ctx, q)
 }
 
 func TestAccounts(t *testing.T) {

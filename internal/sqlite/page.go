@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -9,41 +10,66 @@ import (
 	"kurz/internal/link"
 )
 
-// Page is that of link.Store. By time of creation and by code it reads along an
-// index; the other orders, and filters that select little, look at all links of
-// the owner.
-func (s *Links) Page(ctx context.Context, q link.Query) ([]link.Link, link.Cursor, error) {
-	sql, bind := pageQuery(&q)
-	page := make([]link.Link, 0, min(q.Limit, 50)+1)
-	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
-		var bad error
-		err := query(c, sql, bind, func(r *cells) bool {
-			var l link.Link
-			l, bad = readLink(r)
-			page = append(page, l)
-			return bad == nil
-		})
-		if err == nil {
-			err = bad
+// Page is that of link.Store. A plain listing is read along an index; all others
+// ask the search index, and while that is not made yet look at all links until
+// the page is full.
+func (s *Links) Page(ctx context.Context, q link.Query) (page []link.Link, next link.Cursor, err error) {
+	if q.Sort == "" {
+		q.Sort = link.NewestFirst
+	}
+	q.After.Sort = q.Sort
+	if q.After.ID == 0 {
+		q.After = link.Cursor{}
+	}
+	err = s.db.scan(ctx, func(c *sqlite.Conn) error {
+		var err error
+		if !plain(&q) {
+			page, next, err = s.search(c, q)
+			if !errors.Is(err, errNoIndex) {
+				return err
+			}
 		}
+		page, next, err = look(c, q)
 		return err
 	})
 	if err != nil {
 		return nil, link.Cursor{}, err
 	}
-	if len(page) <= q.Limit {
-		return page, link.Cursor{}, nil
+	return page, next, nil
+}
+
+// plain reports whether an index of the table gives just what q selects.
+func plain(q *link.Query) bool {
+	return q.Text == "" && q.Tag == "" && q.Status == "" && q.Domain == nil && q.Archived != link.OnlyArchived &&
+		(q.Sort == link.NewestFirst || q.Owner == 0 && (q.Sort == link.ByCode || q.Sort == link.ByCodeDown))
+}
+
+// look reads links in the order of q until the page is full.
+func look(c *sqlite.Conn, q link.Query) ([]link.Link, link.Cursor, error) {
+	sql, bind := pageQuery(&q)
+	selects := q.Filter()
+	page := make([]link.Link, 0, min(q.Limit, 50)+1)
+	var bad error
+	err := query(c, sql, bind, func(r *cells) bool {
+		var l link.Link
+		if l, bad = readLink(r); bad == nil && selects(&l) {
+			page = append(page, l)
+		}
+		return bad == nil && len(page) <= q.Limit
+	})
+	if err == nil {
+		err = bad
+	}
+	if err != nil || len(page) <= q.Limit {
+		return page, link.Cursor{}, err
 	}
 	page = page[:q.Limit]
 	return page, link.CursorAt(q.Sort, &page[q.Limit-1]), nil
 }
 
-// pageQuery gives the statement for q, made of fixed pieces, and what binds its
-// parameters. It asks for one link more than the limit.
+// pageQuery gives the statement for q, its text and limit apart, made of fixed
+// pieces, and what binds its parameters.
 func pageQuery(q *link.Query) (string, func(*binder)) {
-	if q.Sort == "" {
-		q.Sort = link.NewestFirst
-	}
 	var where []string
 	var binds []func(*binder)
 	add := func(condition string, bind func(*binder)) {
@@ -53,19 +79,17 @@ func pageQuery(q *link.Query) (string, func(*binder)) {
 	if q.Owner != 0 {
 		add(`owner = ?`, func(b *binder) { b.int(int64(q.Owner)) })
 	}
+	switch q.Archived {
+	case link.LeaveArchived:
+		add(`archived_at IS NULL`, func(*binder) {})
+	case link.OnlyArchived:
+		add(`archived_at IS NOT NULL`, func(*binder) {})
+	}
 	if q.Domain != nil {
 		add(`domain = ?`, func(b *binder) { b.text(string(*q.Domain)) })
 	}
 	if q.Tag != "" {
 		add(`EXISTS (SELECT 1 FROM json_each(links.tags) WHERE value = ?)`, func(b *binder) { b.text(q.Tag) })
-	}
-	if q.Text != "" {
-		text := lowerASCII(q.Text)
-		add(`(instr(lower(code), ?) OR instr(lower(title), ?) OR instr(lower(destination), ?))`, func(b *binder) {
-			b.text(text)
-			b.text(text)
-			b.text(text)
-		})
 	}
 	if condition, times := statusCondition(q.Status); condition != "" {
 		add(condition, func(b *binder) {
@@ -82,11 +106,10 @@ func pageQuery(q *link.Query) (string, func(*binder)) {
 	if len(where) > 0 {
 		sql += ` WHERE ` + strings.Join(where, ` AND `)
 	}
-	return sql + ` ORDER BY ` + order + ` LIMIT ?`, func(b *binder) {
+	return sql + ` ORDER BY ` + order, func(b *binder) {
 		for _, bind := range binds {
 			bind(b)
 		}
-		b.int(int64(q.Limit) + 1)
 	}
 }
 
@@ -110,6 +133,23 @@ func statusCondition(s link.Status) (condition string, times int) {
 	return "", 0
 }
 
+const (
+	titleKey = titleFunction + `(title)`
+	endKey   = `coalesce(expires_at, 9223372036854775807)`
+	// titleFunction is link.TitleKey.
+	titleFunction = "kurz_title"
+)
+
+// addFunctions makes the functions that statements use.
+func addFunctions(c *sqlite.Conn) error {
+	return c.CreateFunction(titleFunction, &sqlite.FunctionImpl{
+		NArgs: 1, Deterministic: true,
+		Scalar: func(_ sqlite.Context, args []sqlite.Value) (sqlite.Value, error) {
+			return sqlite.TextValue(link.TitleKey(args[0].Text())), nil
+		},
+	})
+}
+
 // pageOrder gives the order of a sort, and the condition of what comes after a
 // cursor.
 func pageOrder(s link.Sort) (order, after string) {
@@ -124,6 +164,14 @@ func pageOrder(s link.Sort) (order, after string) {
 		return `code, id`, `(code, id) > (?, ?)`
 	case link.ByCodeDown:
 		return `code DESC, id DESC`, `(code, id) < (?, ?)`
+	case link.ByTitle:
+		return titleKey + `, id`, `(` + titleKey + `, id) > (?, ?)`
+	case link.ByTitleDown:
+		return titleKey + ` DESC, id DESC`, `(` + titleKey + `, id) < (?, ?)`
+	case link.FirstEnd:
+		return endKey + `, id`, `(` + endKey + `, id) > (?, ?)`
+	case link.LastEnd:
+		return endKey + ` DESC, id DESC`, `(` + endKey + `, id) < (?, ?)`
 	}
 	return `id DESC`, `id < ?`
 }
@@ -134,16 +182,10 @@ func bindCursor(b *binder, c *link.Cursor) {
 		b.int(c.Time.UnixMilli())
 	case link.ByCode, link.ByCodeDown:
 		b.text(string(c.Code))
+	case link.ByTitle, link.ByTitleDown:
+		b.text(c.Title)
+	case link.FirstEnd, link.LastEnd:
+		b.int(link.EndKey(c.Time))
 	}
 	b.int(int64(c.ID))
-}
-
-// lowerASCII does what SQLite's lower does.
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }

@@ -32,9 +32,10 @@ type Snapshot struct {
 	schema int
 }
 
-// leftOut are tables whose rows are not copied: their rows are named by hashes
-// of addresses, among others, and worth something for a day.
-var leftOut = []string{"idempotency"}
+// leftOut are tables whose rows are not copied: those of idempotency are named by
+// hashes of addresses, among others, and worth something for a day; those of the
+// search index are made anew.
+var leftOut = []string{"idempotency", "search_segments", "search_blocks", "search_loose", "search_state"}
 
 // OpenSnapshot takes a snapshot of a file, which exists. Its schema may be an
 // older one than this program's, not a newer one.

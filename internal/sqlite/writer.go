@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,8 +40,11 @@ type op struct {
 	// single promises that fn changes something by one statement at most: SQLite
 	// undoes a statement that fails, so it needs no savepoint.
 	single bool
-	err    error
-	done   chan struct{}
+	// many says that fn changes much, and that more like it is to be expected:
+	// to fold the log after each would write the same pages again and again.
+	many bool
+	err  error
+	done chan struct{}
 }
 
 const (
@@ -62,11 +66,11 @@ func startWriter(conn *sqlite.Conn, path string, busy time.Duration) *writer {
 	return w
 }
 
-func (w *writer) do(ctx context.Context, single bool, fn func(c *sqlite.Conn) error) error {
+func (w *writer) do(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{ctx: ctx, fn: fn, single: single, done: make(chan struct{})}
+	o.ctx, o.done = ctx, make(chan struct{})
 	w.mu.RLock()
 	if w.closed {
 		w.mu.RUnlock()
@@ -104,7 +108,8 @@ func (w *writer) run() {
 		group = append(group[:0], first)
 		group = w.gather(group)
 		w.commit(group)
-		w.checkpoint(len(w.ops) == 0)
+		many := slices.ContainsFunc(group, func(o *op) bool { return o.many })
+		w.checkpoint(len(w.ops) == 0 && !many)
 	}
 	if w.index != nil {
 		_ = w.index.Close() // only read

@@ -1,0 +1,9 @@
+package sqlite
+
+// The statements whose plans are tested.
+const (
+	TakeFromPool = takeFromPool
+	CountPool    = countPool
+	SweepTo      = sweepTo
+	SweepPool    = sweepPool
+)
