@@ -112,12 +112,12 @@ func children(pid int) []int {
 	return found
 }
 
-// resident gives the memory of a process that is in RAM: all of it, and the
-// part that is not backed by files.
-func resident(pid int) (all, anonymous float64, err error) {
+// resident gives the memory of a process that is in RAM: all of it, the part that
+// is not backed by files, and the most that it ever was.
+func resident(pid int) (all, anonymous, most float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
@@ -130,7 +130,9 @@ func resident(pid int) (all, anonymous float64, err error) {
 			all = kb * 1024 / 1e6
 		case "RssAnon:":
 			anonymous = kb * 1024 / 1e6
+		case "VmHWM:":
+			most = kb * 1024 / 1e6
 		}
 	}
-	return all, anonymous, nil
+	return all, anonymous, most, nil
 }

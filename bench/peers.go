@@ -143,7 +143,7 @@ func many(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer lot.end()
-	occupied, err := memory(lot.kurz, hot)
+	occupied, err := memory(ctx, lot.kurz, hot)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sort"
+	"time"
 
 	"kurz/test/program"
 	"kurz/test/wire"
@@ -22,7 +23,7 @@ func redirects(ctx context.Context, l *lab) error {
 	if err != nil {
 		return err
 	}
-	if l.values["memory-hot"], err = memory(s, l.links); err != nil {
+	if l.values["memory-hot"], err = memory(ctx, s, l.links); err != nil {
 		return err
 	}
 	l.say("   %s", l.values["memory-hot"])
@@ -46,9 +47,18 @@ func redirects(ctx context.Context, l *lab) error {
 	return nil
 }
 
-func memory(s *program.Server, links int) (string, error) {
-	all, anonymous, err := resident(s.Pid())
-	return fmt.Sprintf("%.0f MB with %s links, %.0f MB of it not backed by files", all, thousands(float64(links)), anonymous), err
+// settling is how long joining the last clicks, and giving back what that took,
+// may last.
+const settling = 8 * time.Second
+
+func memory(ctx context.Context, s *program.Server, links int) (string, error) {
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(settling):
+	}
+	all, anonymous, most, err := resident(s.Pid())
+	return fmt.Sprintf("%.0f MB with %s links, %.0f MB of it not backed by files; %.0f MB at most, while their clicks were joined", all, thousands(float64(links)), anonymous, most), err
 }
 
 // manyAhead is how many requests follow sends before it reads the first answer,

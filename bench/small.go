@@ -70,7 +70,7 @@ func idle(ctx context.Context, l *lab) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	all, anonymous, err := resident(s.Pid())
+	all, anonymous, _, err := resident(s.Pid())
 	l.values["memory-idle"] = fmt.Sprintf("%.0f MB, %.0f MB of it not backed by files", all, anonymous)
 	l.say("   %s", l.values["memory-idle"])
 	return err

@@ -85,6 +85,7 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 	defer paceCollector(variable(w, "GOGC"))()
+	go giveBack(ctx)
 	logger := telemetry.NewLogger(w.Stderr, s.LogFormat, s.LogLevel)
 	metrics := telemetry.NewMetrics(telemetry.BuildOf(debug.ReadBuildInfo()))
 	breathe := pace.New(metrics.Redirects).Breathe

@@ -77,7 +77,7 @@ type scan struct {
 	// to be; excluded, that the Total of all clicks is counted already, and those
 	// that do not pass are to be taken away.
 	counted, excluded bool
-	estimated         bool // so are the visitors
+	visited           bool // so are the visitors
 	visits            bool // visitors are marked, and counted at last
 	all               int64
 	named             [][]count // for each filter what values it names, and their clicks
@@ -192,86 +192,112 @@ func (s *scan) totals() (left bool, err error) {
 	}
 	if len(s.named) == 1 {
 		if s.counted, err = s.shares(&s.filter.texts[0], s.named[0]); err != nil || s.counted {
-			return !s.estimated, err
+			return !s.visited, err
 		}
 	}
 	if s.excluded = 2*gone < s.all; s.excluded {
-		err = s.addTotal(s.total[1:], 1)
+		err = s.addTotal(s.total[1:], 1, false)
 	}
 	return true, err
 }
 
-// shares counts what a filter keeps by the Totals of the values that it names,
+// share is what Shares gave of a value.
+type share struct{ total, marks []byte }
+
+// openShare reads a share.
+func openShare(data []byte) (o share, err error) {
+	r := &reader{b: data}
+	if version := r.take(1); r.bad || version[0] != sheetVersion {
+		return o, ErrDamaged
+	}
+	o.total = r.take(r.number(len(data)))
+	o.marks = r.b
+	if r.bad {
+		return o, ErrDamaged
+	}
+	return o, nil
+}
+
+// shares counts what a filter keeps by the shares of the values that it names,
 // if there is one of each.
 func (s *scan) shares(t *textFilter, named []count) (all bool, err error) {
-	var found [][]byte
+	var found []share
 	for _, v := range named {
 		if s.share, err = s.Share(t.dimension, v.text, s.share); err != nil || s.share == nil {
 			return false, err
 		}
-		found = append(found, slices.Clone(s.share))
+		one, err := openShare(slices.Clone(s.share))
+		if err != nil {
+			return false, err
+		}
+		found = append(found, one)
 	}
 	times := int64(1)
 	if t.not {
 		times = -1
-		if err := s.addTotal(s.total[1:], 1); err != nil {
+		if err := s.addTotal(s.total[1:], 1, false); err != nil {
 			return false, err
 		}
 	}
-	for _, data := range found {
-		if err := s.addTotal(data, times); err != nil {
+	for _, one := range found {
+		if err := s.addTotal(one.total, times, !t.not); err != nil {
 			return false, err
 		}
 	}
-	if t.not && len(named) == 1 {
-		err = s.estimate(t.dimension, named[0].text)
+	switch {
+	case !t.not:
+		s.visited, err = s.markShares(found)
+	case len(named) == 1:
+		s.visited, err = s.estimate(t.dimension, named[0].text)
 	}
 	return true, err
 }
 
 // estimate counts the visitors with any value but one, if each month of the
 // sheet is in a bucket with certainly so many that they are estimated.
-func (s *scan) estimate(dimension int, value Text) (err error) {
+func (s *scan) estimate(dimension int, value Text) (all bool, err error) {
 	first, months := monthsFrom(s.First, s.Last)
 	if months == 0 || s.filter.groupsAsked() != 0 || millis(s.Last) > s.last.Load() {
-		return nil
+		return false, nil
 	}
 	slots := make([]int64, 0, mostMonths) // one of each month's bucket
 	for i := range int64(months) {
 		low := max(FirstDay(first+i)*slotsPerDay, SlotOf(millis(s.First)))
 		high := min(FirstDay(first+i+1)*slotsPerDay-1, SlotOf(millis(s.Last)))
 		if s.key(low) != s.key(high) {
-			return nil
+			return false, nil
 		}
 		slots = append(slots, low)
 	}
 	for i, slot := range slots {
 		if s.without, err = s.Load(sheetWithout+dimension, i, s.without); err != nil {
-			return err
+			return false, err
 		}
 		v := &s.scratch
 		*v = Visitors{registers: v.registers}
 		clear(v.registers)
 		if !v.mergeWithout(s.without, value) {
-			return nil
+			return false, nil
 		}
 		bucket := s.bucket(slot)
 		if bucket.registers == nil && v.Count() <= surelyMany {
-			return nil // what was counted so far is among what is counted then
+			return false, nil // what was counted so far is among what is counted then
 		}
 		bucket.Merge(v)
 	}
-	s.estimated = true
-	return nil
+	return true, nil
 }
 
 // addTotal counts a Total that AppendDay wrote, but for its visitors, so many
-// times.
-func (s *scan) addTotal(data []byte, times int64) error {
+// times. Where all of it is asked for, its last click is seen.
+func (s *scan) addTotal(data []byte, times int64, asked bool) error {
 	r := &reader{b: data}
 	counts := openTotal(r)
-	eachCount(&counts, func(g int, clicks, _ int64) {
+	eachCount(&counts, func(g int, clicks, last int64) {
 		s.bots += times * int64(g) * clicks
+		if asked && s.filter.groups[g] {
+			s.saw(last)
+		}
 	}, func(g, d int, v count) {
 		if s.filter.groups[g] {
 			s.texts[d].add(v.text, times*v.n)

@@ -19,7 +19,7 @@ const sheetBits = 14
 // that a report reads only those that it asks about. It has what reports count,
 // but neither IDs nor links. A column of a block is the version and what
 // dictionary.append or appendAbove gives; the owners are runs.
-const sheetVersion = 2
+const sheetVersion = 3
 
 // The columns of a sheet.
 const (
@@ -48,8 +48,9 @@ const (
 func Blocks(clicks int) int { return (clicks + SheetRows - 1) / SheetRows }
 
 // AppendSheet calls put with everything that is to be kept of a sheet of rows,
-// which are in the order of Rows.ByOwner. data is valid until put returns.
-func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int, data []byte)) {
+// which are in the order of Rows.ByOwner, and gives what Shares needs. data is
+// valid until put returns.
+func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int, data []byte)) *Places {
 	var total Total
 	total.addRows(r, rows, &totaller{})
 	put(SheetTotal, 0, total.AppendDay([]byte{sheetVersion}))
@@ -58,12 +59,13 @@ func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int,
 		for column := range SheetColumns {
 			r.Breathe()
 			b := append(e.b[:0], sheetVersion)
-			b = e.sheetColumn(b, column, r, some, places[block*SheetRows:])
+			b = e.sheetColumn(b, column, r, some, places.of[block*SheetRows:])
 			e.b = append(b, make([]byte, padding)...)
 			put(column, block, e.b)
 		}
 		block++
 	}
+	return places
 }
 
 // shareOf says what share of the clicks of a sheet a value has more than that is
@@ -71,12 +73,14 @@ func (e *Encoder) AppendSheet(r *Rows, rows []int32, put func(column, block int,
 // are what people ask for.
 const shareOf = 256
 
-// Shares calls share with the Total of each value of each dimension that has
+// Shares calls share with the share of each value of each dimension that has
 // many of the clicks of a sheet, by the place of the dimension in
 // click.Dimensions, and put, as AppendSheet does, with what else is to be kept of
-// them. data is the callee's.
-func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []byte), put func(column, block int, data []byte)) {
+// them. places is what AppendSheet gave. data is the callee's: the version, the
+// length of the Total and it, and what marker.append gives.
+func Shares(r *Rows, rows []int32, places *Places, share func(dimension int, value Text, data []byte), put func(column, block int, data []byte)) {
 	room := &totaller{}
+	m := newMarker(r, rows, places)
 	first, months := monthsOf(r, rows)
 	for d, column := range columnOf {
 		byValue := map[Text][]int32{}
@@ -94,7 +98,9 @@ func Shares(r *Rows, rows []int32, share func(dimension int, value Text, data []
 			r.Breathe()
 			var total Total
 			total.addRows(r, some, room)
-			share(d, v, total.AppendDay(nil))
+			counts := total.AppendDay(nil)
+			data := binary.AppendUvarint([]byte{sheetVersion}, uint64(len(counts)))
+			share(d, v, m.append(append(data, counts...), some))
 		}
 		slices.Sort(frequent)
 		for i := range months {

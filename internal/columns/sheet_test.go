@@ -3,6 +3,7 @@ package columns_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,9 +36,17 @@ func FuzzSheet(f *testing.F) {
 		f.Add(0, 0, data)
 	}
 	var encoder columns.Encoder
-	encoder.AppendSheet(rows, some, put)
+	places := encoder.AppendSheet(rows, some, put)
 	encoder.Rare(rows, some, put)
-	columns.Shares(rows, some, func(_ int, _ columns.Text, data []byte) { f.Add(-1, 0, data) }, put)
+	type value struct {
+		dimension int
+		text      columns.Text
+	}
+	shares := map[value][]byte{}
+	columns.Shares(rows, some, places, func(dimension int, text columns.Text, data []byte) {
+		shares[value{dimension, text}] = data
+		f.Add(-1, 0, data)
+	}, put)
 	queries := []click.Query{
 		{Filters: []click.Filter{{Dimension: click.ByTrigger, Values: []string{"qr"}, Not: true}, {Dimension: click.ByCountry, Values: []string{"unknown"}}}},
 		{Filters: []click.Filter{{Dimension: click.ByCountry, Values: []string{"unknown"}, Not: true}}},
@@ -48,7 +57,7 @@ func FuzzSheet(f *testing.F) {
 		{},
 	}
 	f.Fuzz(func(t *testing.T, column, block int, data []byte) {
-		for _, q := range queries {
+		for i, q := range slices.Concat(queries, queries) {
 			if q.From.IsZero() {
 				q.From, q.To = time.UnixMilli(0), start.AddDate(1, 0, 0)
 			}
@@ -64,9 +73,12 @@ func FuzzSheet(f *testing.F) {
 					}
 					return whole[place{c, b}], nil
 				},
-				Share: func(int, columns.Text, []byte) ([]byte, error) {
-					if column < 0 {
+				Share: func(dimension int, text columns.Text, _ []byte) ([]byte, error) {
+					switch {
+					case column < 0:
 						return data, nil
+					case i < len(queries):
+						return shares[value{dimension, text}], nil
 					}
 					return nil, nil
 				},

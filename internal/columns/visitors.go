@@ -18,9 +18,10 @@ const ExactVisitors = 10_000
 // Visitors has none.
 type Visitors struct {
 	set       hashSet
-	registers []uint8 // once there are more than ExactVisitors
-	closed    int64   // the number, once nobody comes any more
-	open      bool    // others may have more of them
+	sorted    []uint64 // or, in place of the set, a list
+	registers []uint8  // once there are more than ExactVisitors
+	closed    int64    // the number, once nobody comes any more
+	open      bool     // others may have more of them
 }
 
 const (
@@ -35,6 +36,9 @@ func (v *Visitors) Add(hash uint64) {
 	case hash == 0:
 	case v.registers != nil:
 		v.register(hash)
+	case v.sorted != nil:
+		v.unsort()
+		v.Add(hash)
 	case v.set.add(hash) && v.set.n > ExactVisitors:
 		v.estimate()
 	}
@@ -53,9 +57,42 @@ func (v *Visitors) addAll(hashes []uint64) {
 	}
 }
 
-// estimate turns the set into registers.
+// addSorted counts visitors whose hashes are sorted, each once and none of them 0.
+// Lists are merged faster than each hash is put into a set.
+func (v *Visitors) addSorted(hashes []uint64) {
+	switch {
+	case v.registers == nil && v.set.n == 0:
+		if v.sorted = union(v.sorted, hashes); len(v.sorted) > ExactVisitors {
+			v.estimate()
+		}
+	default:
+		v.unsort()
+		v.addAll(hashes)
+	}
+}
+
+// unsort makes a set of the list.
+func (v *Visitors) unsort() {
+	if v.sorted == nil {
+		return
+	}
+	v.set.reserve(len(v.sorted))
+	for _, hash := range v.sorted {
+		v.set.add(hash)
+	}
+	v.sorted = nil
+}
+
+// exact gives how many visitors there are, as long as that is no estimate.
+func (v *Visitors) exact() int { return v.set.n + len(v.sorted) }
+
+// estimate turns the set or list into registers.
 func (v *Visitors) estimate() {
 	v.registers = make([]uint8, registers)
+	for _, hash := range v.sorted {
+		v.register(hash)
+	}
+	v.sorted = nil
 	for _, hash := range v.set.slots {
 		if hash != 0 {
 			v.register(hash)
@@ -83,7 +120,9 @@ func register(hash uint64) (i uint64, rank uint8) {
 // Merge counts the visitors of another.
 func (v *Visitors) Merge(o *Visitors) {
 	if o.registers == nil {
-		if v.registers == nil { // or they would crowd in a small set, since they come in its order
+		v.addSorted(o.sorted)
+		if v.registers == nil && o.set.n > 0 { // or they would crowd in a small set, since they come in its order
+			v.unsort()
 			v.set.reserve(min(v.set.n+o.set.n, ExactVisitors))
 		}
 		for _, hash := range o.set.slots {
@@ -123,10 +162,10 @@ const surelyMany = ExactVisitors + ExactVisitors/20
 // fewVisitors are up to how many take less room as hashes than as registers.
 const fewVisitors = registers / 2 / 8
 
-func (v *Visitors) many() bool { return v.registers != nil || v.set.n > fewVisitors }
+func (v *Visitors) many() bool { return v.registers != nil || v.exact() > fewVisitors }
 
 func (v *Visitors) empty() bool {
-	return !v.open && v.registers == nil && v.set.n == 0 && v.closed == 0
+	return !v.open && v.registers == nil && v.exact() == 0 && v.closed == 0
 }
 
 // countOf gives the number of what takeVisitors gave, and uses v for it.
@@ -149,7 +188,7 @@ func (v *Visitors) Count() int64 {
 		return v.closed
 	}
 	if v.registers == nil {
-		return int64(v.set.n)
+		return int64(v.exact())
 	}
 	// Two at a time, since equal neighbours would wait for one another.
 	var even, odd [256]int32
@@ -207,7 +246,7 @@ const (
 
 // Append appends what Parse reads.
 func (v *Visitors) Append(dst []byte) []byte {
-	if v.registers == nil {
+	if v.unsort(); v.registers == nil {
 		dst = binary.AppendUvarint(append(dst, exactForm), uint64(v.set.n))
 		return appendHashes(dst, v.set.sorted())
 	}
@@ -276,7 +315,7 @@ func none(b []byte) bool { return len(b) == 0 || b[0] == exactForm && len(b) == 
 
 func (v *Visitors) addHashes(r *reader, n int) {
 	b := r.take(8 * n)
-	if v.registers == nil {
+	if v.unsort(); v.registers == nil {
 		v.set.reserve(min(v.set.n+len(b)/8, ExactVisitors))
 	}
 	for ; len(b) > 0 && v.registers == nil; b = b[8:] {

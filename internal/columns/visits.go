@@ -5,24 +5,51 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+
+	"kurz/internal/click"
 )
 
 // The visits of a sheet are its visitors by day (in UTC), each once a day: a
 // click names the one that it is of by its place among them, from 1 on, and 0
 // where it has none. So a report of many clicks marks places, and looks at each
-// visitor of a day once. They are three blocks of sheetVisits: how many days
-// there are, the distance of each from the one before and how many visitors it
-// has; their hashes, sorted within a day; and their registers and ranks, packed.
+// visitor of a day once. They are blocks of sheetVisits: how many days there are,
+// the distance of each from the one before and how many visitors it has; their
+// registers and ranks, packed; of each the quarters of an hour of its first and
+// of its last click, a byte each; the places of those who were there on the day
+// with visitors before, too, and how far back that visit is; and from visitHashes
+// on the hashes of a day each, sorted.
 const (
 	visitDays = iota
-	visitHashes
 	visitRanks
+	visitQuarters
+	visitReturns
+	visitHashes
 )
+
+// mostHashBlocks is how many blocks of hashes there are at most: the last one has
+// those of all days that are left. It takes years of few clicks to fill them.
+const mostHashBlocks = 1 << 12
 
 const visitBits = registerBits + rankBits
 
-// appendVisits puts the visits of rows, and gives the place of each.
-func appendVisits(r *Rows, rows []int32, put func(column, block int, data []byte)) []uint64 {
+// Places tell of rows which visits of a sheet they are of.
+type Places struct {
+	of       []uint64 // by the place of the row in the sheet
+	quarters []quarters
+}
+
+// quarters are those of the first and of the last of some clicks of a day, a
+// quarter of an hour each.
+type quarters struct{ first, last uint8 }
+
+func quarterOf(id click.ID) uint8 { return uint8(SlotOf(millis(id)) % slotsPerDay) }
+
+func (q *quarters) add(quarter uint8) {
+	q.first, q.last = min(q.first, quarter), max(q.last, quarter)
+}
+
+// appendVisits puts the visits of rows.
+func appendVisits(r *Rows, rows []int32, put func(column, block int, data []byte)) *Places {
 	type visit struct {
 		hash    uint64
 		day, at int32
@@ -44,7 +71,7 @@ func appendVisits(r *Rows, rows []int32, put func(column, block int, data []byte
 		return cmp.Compare(a.hash, b.hash)
 	})
 	r.Breathe()
-	places := make([]uint64, len(rows))
+	places := &Places{of: make([]uint64, len(rows)), quarters: make([]quarters, 1, len(list)+1)}
 	hashes, days, counts := []byte{sheetVersion}, []int32(nil), []int(nil)
 	for i, v := range list {
 		if i == 0 || v.day != list[i-1].day {
@@ -53,8 +80,11 @@ func appendVisits(r *Rows, rows []int32, put func(column, block int, data []byte
 		if i == 0 || v.day != list[i-1].day || v.hash != list[i-1].hash {
 			hashes = binary.LittleEndian.AppendUint64(hashes, v.hash)
 			counts[len(counts)-1]++
+			places.quarters = append(places.quarters, noQuarters)
 		}
-		places[v.at] = uint64(len(hashes) / 8)
+		place := len(hashes) / 8
+		places.of[v.at] = uint64(place)
+		places.quarters[place].add(quarterOf(r.IDs[rows[v.at]]))
 	}
 	r.Breathe()
 	head, before := binary.AppendUvarint([]byte{sheetVersion}, uint64(len(days))), int32(0)
@@ -64,13 +94,53 @@ func appendVisits(r *Rows, rows []int32, put func(column, block int, data []byte
 		before = day
 	}
 	put(sheetVisits, visitDays, head)
-	put(sheetVisits, visitHashes, hashes)
+	of := hashes[1:]
+	for block := range min(len(days), mostHashBlocks) {
+		n := counts[block]
+		if block == mostHashBlocks-1 {
+			n = len(of) / 8
+		}
+		put(sheetVisits, visitHashes+block, append([]byte{sheetVersion}, of[:8*n]...))
+		of = of[8*n:]
+	}
 	ranks := appendPacked([]byte{sheetVersion}, visitBits, len(hashes)/8, func(i int) uint64 {
 		register, rank := register(binary.LittleEndian.Uint64(hashes[1+8*i:]))
 		return register<<rankBits | uint64(rank)
 	})
 	put(sheetVisits, visitRanks, append(ranks, make([]byte, padding)...))
+	between := []byte{sheetVersion}
+	for _, q := range places.quarters[1:] {
+		between = append(between, q.first, q.last)
+	}
+	put(sheetVisits, visitQuarters, between)
+	put(sheetVisits, visitReturns, appendReturns([]byte{sheetVersion}, hashes[1:], counts))
 	return places
+}
+
+// appendReturns appends the visits of those who were there on the day before, in
+// a list of days of which counts has the visitors.
+func appendReturns(dst, hashes []byte, counts []int) []byte {
+	at := func(place int) uint64 { return binary.LittleEndian.Uint64(hashes[8*(place-1):]) }
+	var list []int
+	var back []byte
+	before, first := 1, 1
+	for day, n := range counts {
+		if day > 0 {
+			for was, is := before, first; was < first && is < first+n; {
+				switch x, y := at(was), at(is); {
+				case x < y:
+					was++
+				case x > y:
+					is++
+				default:
+					list, back = append(list, is), binary.AppendUvarint(back, uint64(is-was))
+					was, is = was+1, is+1
+				}
+			}
+		}
+		before, first = first, first+n
+	}
+	return append(appendPlaces(dst, list, first), back...)
 }
 
 // visits are those of a sheet, of which some are marked.
@@ -78,14 +148,26 @@ type visits struct {
 	days   []visitDay
 	pieces []visitPiece
 	turns  []uint8 // by slot, from the first of the first day on: which piece of its day it is in
+	most   int     // pieces of a day
 	width  int     // of places
 	marks  []uint64
-	hashes []byte // nil until they are asked for, as are ranks
-	ranks  []byte
+	listed []uint64 // of one list of a share
+	// hashes are those of the visits from hashFirst up to, but without, hashEnd.
+	hashes             []byte
+	hashFirst, hashEnd int
+	ranks              []byte // nil until they are asked for, as are quarters
+	// quarters are two bytes for each place, from 1 on.
+	quarters []byte
+	returns  []visitReturn // by place, once they are read
+	returned bool          // they are
+	sketched bool          // the report's visitors are counted
 
-	hashRoom, rankRoom, headRoom []byte
-	lists                        [2][]uint64
+	rankRoom, headRoom, quarterRoom, returnRoom []byte
+	lists                                       [2][]uint64
 }
+
+// visitReturn is a visit of someone who was there on the day before, and that one.
+type visitReturn struct{ place, before int }
 
 // visitDay is a day with visitors, whose places are from first up to, but without, end.
 type visitDay struct {
@@ -111,7 +193,7 @@ func (s *scan) readVisits() (err error) {
 	if version := r.take(1); r.bad || version[0] != sheetVersion {
 		return ErrDamaged
 	}
-	v.days, v.pieces, v.hashes, v.ranks = v.days[:0], v.pieces[:0], nil, nil
+	v.days, v.pieces, v.ranks, v.quarters, v.returned, v.sketched, v.hashEnd = v.days[:0], v.pieces[:0], nil, nil, false, false, 0
 	number, place := 0, 1
 	for range r.number(s.Clicks) {
 		distance, n := r.number(mostSlot/slotsPerDay), r.number(s.Clicks)
@@ -125,19 +207,19 @@ func (s *scan) readVisits() (err error) {
 	if r.err() != nil {
 		return ErrDamaged
 	}
-	turns := 1
+	v.most = 1
 	if v.turns = v.turns[:0]; len(v.days) > 0 {
 		v.turns = grown(v.turns, int(v.days[len(v.days)-1].number-v.days[0].number+1)*slotsPerDay)
 		clear(v.turns)
 	}
 	for day := range v.days {
-		turns = max(turns, s.divideDay(day))
+		v.most = max(v.most, s.divideDay(day))
 	}
-	if turns == 1 {
+	if v.most == 1 {
 		v.turns = v.turns[:0]
 	}
 	v.width = bits.Len(uint(place))
-	v.marks = unmarked(v.marks, turns<<v.width)
+	v.marks = unmarked(v.marks, v.most<<v.width)
 	return nil
 }
 
@@ -311,9 +393,15 @@ func (s *scan) countPieces(pieces []visitPiece) error {
 		into = bucket
 	case len(marked) == 1:
 		bucket.closed = int64(v.count(marked[0]))
+	case marked[1].day == marked[0].day+1:
+		both, err := s.countBoth(marked[0], marked[1])
+		if err != nil {
+			return err
+		}
+		bucket.closed = int64(v.count(marked[0]) + v.count(marked[1]) - both)
 	default:
 		for i, p := range marked {
-			if err := s.readHashes(); err != nil {
+			if err := s.readHashes(p.day); err != nil {
 				return err
 			}
 			list := v.lists[i][:0]
@@ -321,6 +409,9 @@ func (s *scan) countPieces(pieces []visitPiece) error {
 			v.lists[i] = list
 		}
 		bucket.closed = int64(distinct(v.lists[:]))
+	}
+	if alone && v.sketched {
+		return nil
 	}
 	for _, p := range marked {
 		if err := s.addMarked(into, p); err != nil {
@@ -334,10 +425,13 @@ func (s *scan) countPieces(pieces []visitPiece) error {
 func (s *scan) addMarked(into *Visitors, p visitPiece) (err error) {
 	v := &s.Counter.sheet.visits
 	if into.registers == nil {
-		if err := s.readHashes(); err != nil {
+		if err := s.readHashes(p.day); err != nil {
 			return err
 		}
-		v.each(p, func(place int) { into.Add(v.hash(place)) })
+		list := v.lists[0][:0]
+		v.each(p, func(place int) { list = append(list, v.hash(place)) })
+		v.lists[0] = list
+		into.addSorted(list)
 		return nil
 	}
 	if v.ranks == nil {
@@ -345,7 +439,7 @@ func (s *scan) addMarked(into *Visitors, p visitPiece) (err error) {
 			return err
 		}
 		v.ranks = v.rankRoom
-		if n := v.days[len(v.days)-1].end - 1; len(v.ranks) != 1+packedLen(visitBits, n)+padding || v.ranks[0] != sheetVersion {
+		if n := v.end() - 1; len(v.ranks) != 1+packedLen(visitBits, n)+padding || v.ranks[0] != sheetVersion {
 			return ErrDamaged
 		}
 	}
@@ -359,23 +453,82 @@ func (s *scan) addMarked(into *Visitors, p visitPiece) (err error) {
 	return nil
 }
 
-func (s *scan) readHashes() (err error) {
+// countBoth gives how many visitors are marked in a piece and in one of the next
+// day.
+func (s *scan) countBoth(before, is visitPiece) (n int, err error) {
 	v := &s.Counter.sheet.visits
-	if v.hashes != nil {
+	if err := s.readReturns(); err != nil {
+		return 0, err
+	}
+	day := v.days[is.day]
+	first, _ := slices.BinarySearchFunc(v.returns, day.first, func(r visitReturn, place int) int { return cmp.Compare(r.place, place) })
+	for _, r := range v.returns[first:] {
+		if r.place >= day.end {
+			break
+		}
+		if v.marked(is, r.place) && v.marked(before, r.before) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (v *visits) marked(p visitPiece, place int) bool {
+	at := p.turn<<v.width | place
+	return v.marks[at>>6]>>(at&63)&1 != 0
+}
+
+func (s *scan) readReturns() (err error) {
+	v := &s.Counter.sheet.visits
+	if v.returned {
 		return nil
 	}
-	if v.hashRoom, err = s.Load(sheetVisits, visitHashes, v.hashRoom); err != nil {
+	if v.returnRoom, err = s.Load(sheetVisits, visitReturns, v.returnRoom); err != nil {
 		return err
 	}
-	if n := v.days[len(v.days)-1].end - 1; len(v.hashRoom) != 1+8*n || v.hashRoom[0] != sheetVersion {
+	r := &reader{b: v.returnRoom}
+	if version := r.take(1); r.bad || version[0] != sheetVersion {
 		return ErrDamaged
 	}
-	v.hashes = v.hashRoom[1:]
+	v.listed = unmarked(v.listed, v.end())
+	n := v.markPlaces(r, v.listed)
+	v.returns = slices.Grow(v.returns[:0], n)
+	for i, word := range v.listed {
+		for ; word != 0; word &= word - 1 {
+			place := i<<6 + bits.TrailingZeros64(word)
+			v.returns = append(v.returns, visitReturn{place, place - r.number(place)})
+		}
+	}
+	if r.err() != nil {
+		return ErrDamaged
+	}
+	v.returned = true
+	return nil
+}
+
+// readHashes reads the hashes of a day.
+func (s *scan) readHashes(day int) (err error) {
+	v := &s.Counter.sheet.visits
+	if first := v.days[day].first; v.hashEnd > first && v.hashFirst <= first {
+		return nil
+	}
+	block := min(day, mostHashBlocks-1)
+	if v.hashes, err = s.Load(sheetVisits, visitHashes+block, v.hashes); err != nil {
+		return err
+	}
+	v.hashFirst, v.hashEnd = v.days[block].first, v.days[block].end
+	if block == mostHashBlocks-1 {
+		v.hashEnd = v.end()
+	}
+	if len(v.hashes) != 1+8*(v.hashEnd-v.hashFirst) || v.hashes[0] != sheetVersion {
+		v.hashEnd = 0
+		return ErrDamaged
+	}
 	return nil
 }
 
 func (v *visits) hash(place int) uint64 {
-	return binary.LittleEndian.Uint64(v.hashes[8*(place-1):])
+	return binary.LittleEndian.Uint64(v.hashes[1+8*(place-v.hashFirst):])
 }
 
 // words calls fn with the words of marks of a piece, and the place of the first

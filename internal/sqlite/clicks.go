@@ -133,10 +133,7 @@ func takenIDs(c *sqlite.Conn, rows *columns.Rows) (map[click.ID]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, err := newChunks(c)
-	if err != nil {
-		return nil, err
-	}
+	reader := &chunks{conn: c}
 	for _, p := range list {
 		err := reader.each(p, func(chunk *columns.Chunk) error {
 			for i := range chunk.Len() {
@@ -192,10 +189,7 @@ func addFresh(c *sqlite.Conn, totals map[link.ID]int64) error {
 	if err != nil {
 		return err
 	}
-	reader, err := newChunks(c)
-	if err != nil {
-		return err
-	}
+	reader := &chunks{conn: c}
 	for _, p := range fresh {
 		err := reader.each(p, func(chunk *columns.Chunk) error {
 			chunk.EachLink(func(id link.ID, from, to int) {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"encoding/binary"
-	"runtime"
 	"slices"
 	"sort"
 
@@ -24,7 +23,6 @@ const (
 	insertPart    = `INSERT INTO parts (rolled, clicks, first_id, last_id, outline) VALUES (?, ?, ?, ?, ?)`
 	deletePart    = `DELETE FROM parts WHERE id = ?`
 	insertPacked  = `INSERT INTO chunks (id, data) VALUES (?, ?)`
-	selectPacked  = `SELECT data FROM chunks WHERE id = ?`
 	deletePacked  = `DELETE FROM chunks WHERE id >= ?1 AND id < ?2`
 	chunksPerPart = 1 << 16
 )
@@ -88,32 +86,18 @@ func (p *part) chunksOf(id link.ID) (from, to int) {
 
 // chunks reads chunks, one at a time.
 type chunks struct {
-	row   *sqlite.Stmt
+	conn  *sqlite.Conn
 	data  []byte
 	chunk columns.Chunk
 }
 
-func newChunks(c *sqlite.Conn) (*chunks, error) {
-	row, err := c.Prepare(selectPacked)
-	return &chunks{row: row}, err
-}
-
 // open gives a chunk, which is valid until the next call.
 func (r *chunks) open(p *part, place int) (*columns.Chunk, error) {
-	runtime.Gosched() // redirects come first
-	r.row.BindInt64(1, p.id*chunksPerPart+int64(place))
-	found, err := r.row.Step()
+	data, err := readBlob(r.conn, "chunks", p.id*chunksPerPart+int64(place), r.data)
 	if err != nil {
 		return nil, err
 	}
-	if !found {
-		return nil, errDamagedPart
-	}
-	r.data = readBytes(r.row, 0, r.data)
-	if err := r.row.Reset(); err != nil {
-		return nil, err
-	}
-	if r.chunk.Open(r.data) != nil {
+	if r.data = data; r.chunk.Open(r.data) != nil {
 		return nil, errDamagedPart
 	}
 	return &r.chunk, nil

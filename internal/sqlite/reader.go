@@ -50,9 +50,8 @@ func findAlone(list []*part) {
 
 // use makes the reader read by a connection.
 func (r *reader) use(c *sqlite.Conn) (err error) {
-	if r.sheets, err = newSheets(c); err == nil {
-		r.chunks, err = newChunks(c)
-	}
+	r.chunks = &chunks{conn: c}
+	r.sheets, err = newSheets(c)
 	return err
 }
 

@@ -91,10 +91,7 @@ func rebuild(ctx context.Context, c *sqlite.Conn, progress func(done, all int64)
 	if err != nil {
 		return 0, err
 	}
-	reader, err := newChunks(c)
-	if err != nil {
-		return 0, err
-	}
+	reader := &chunks{conn: c}
 	k, err := newKeeper(c)
 	if err != nil {
 		return 0, err

@@ -181,10 +181,7 @@ func eachTextOfParts(c *sqlite.Conn, query string, arg int64, fn func(columns.Te
 	if err != nil {
 		return err
 	}
-	reader, err := newChunks(c)
-	if err != nil {
-		return err
-	}
+	reader := &chunks{conn: c}
 	for _, p := range list {
 		err := reader.each(p, func(chunk *columns.Chunk) error {
 			chunk.EachText(fn)

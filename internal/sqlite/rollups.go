@@ -39,8 +39,8 @@ func (r *rollups) Days() (first, last int64, ok bool, err error) {
 // Rollups implements columns.Source.
 func (r *rollups) Rollups(g columns.Grain, first, last int64, each func(period int64, data []byte) error) error {
 	args := []any{int(r.of.Kind), r.of.ID, int(g), first, last}
-	if r.of.Kind == columns.Everybody && (g == columns.SlotVisitors || g == columns.Months) {
-		// A statement would ask the system for room for each of these.
+	if r.of.Kind == columns.Everybody && g != columns.DayNumbers {
+		// They are long: a statement would copy each once more.
 		return sqlitex.Execute(r.c, selectPlaces, &sqlitex.ExecOptions{
 			Args: args,
 			ResultFunc: func(s *sqlite.Stmt) (err error) {

@@ -53,10 +53,10 @@ func packSheet(encoder *columns.Encoder, rows *columns.Rows, some []int32, share
 	put := func(column, block int, data []byte) {
 		p.columns = append(p.columns, packedColumn{column, block, bytes.Clone(data)})
 	}
-	encoder.AppendSheet(rows, some, put)
+	places := encoder.AppendSheet(rows, some, put)
 	encoder.Rare(rows, some, put)
 	if shares {
-		columns.Shares(rows, some, func(dimension int, text columns.Text, data []byte) {
+		columns.Shares(rows, some, places, func(dimension int, text columns.Text, data []byte) {
 			p.shares = append(p.shares, packedShare{dimension, text, data})
 		}, put)
 	}
@@ -136,6 +136,9 @@ func (s *sheets) load(column, block int, buf []byte) ([]byte, error) {
 func readBlob(c *sqlite.Conn, table string, id int64, buf []byte) ([]byte, error) {
 	runtime.Gosched() // redirects come first
 	data, err := c.OpenBlob("", table, "data", id, false)
+	if sqlite.ErrCode(err) == sqlite.ResultError { // there is none
+		return nil, errDamagedPart
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ type sizes struct {
 	// enough for reports to count them each time, many enough for a day's rollup
 	// not to be written too often.
 	roll int64
-	// join is how many rolled parts, of less than join times roll clicks together,
-	// become one: a link is looked for in each part.
+	// join is how many times roll clicks rolled parts have that become one, or how
+	// many parts: a link is looked for in each.
 	join int
 	// busy is how many clicks a link has when it gets rollups: fewer are counted
 	// each time.
@@ -71,10 +71,9 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	clicks := int64(0)
+	clicks := clicksOf(waiting)
 	bySize := map[int][]*part{}
 	for _, p := range waiting {
-		clicks += p.clicks
 		size := bits.Len64(uint64(p.clicks)) / bits.Len(uint(s.sizes.merge-1))
 		bySize[size] = append(bySize[size], p)
 	}
@@ -86,10 +85,18 @@ func (s *Clicks) step(ctx context.Context) (done bool, err error) {
 			return false, s.rearrange(ctx, list, fresh, nil)
 		}
 	}
-	if n := s.sizes.join; len(small) >= n {
-		return false, s.rearrange(ctx, small[:n], settled, nil)
+	enough := int64(s.sizes.join) * s.sizes.roll
+	if list := firstOf(small, enough); clicksOf(list) >= enough || len(list) >= s.sizes.join {
+		return false, s.rearrange(ctx, list, settled, nil)
 	}
 	return true, nil
+}
+
+func clicksOf(list []*part) (clicks int64) {
+	for _, p := range list {
+		clicks += p.clicks
+	}
+	return clicks
 }
 
 // firstOf gives the first parts that have so many clicks: what is done at once
@@ -112,6 +119,9 @@ func (s *Clicks) rearrange(ctx context.Context, list []*part, f form, with func(
 	}
 	order := rows.Order()
 	one := pack(rows, order, f)
+	if with == nil {
+		rows, order = nil, nil // they are larger than what they are packed into
+	}
 	return s.db.write(ctx, func(c *sqlite.Conn) error {
 		if err := one.store(c); err != nil {
 			return err
@@ -126,10 +136,7 @@ func (s *Clicks) rearrange(ctx context.Context, list []*part, f form, with func(
 // rows reads all the clicks of parts.
 func (s *Clicks) rows(ctx context.Context, list []*part) (rows *columns.Rows, err error) {
 	err = s.db.scan(ctx, func(c *sqlite.Conn) error {
-		reader, err := newChunks(c)
-		if err != nil {
-			return err
-		}
+		reader := &chunks{conn: c}
 		rows, err = reader.rows(c, list, s.Breathe)
 		return err
 	})
