@@ -110,6 +110,28 @@ func TestSecretsFromFiles(t *testing.T) {
 	}
 }
 
+// TestCodeKeyIsHidden wherever it comes from.
+func TestCodeKeyIsHidden(t *testing.T) {
+	const secret = "0123456789abcdef of codes"
+	for _, given := range []string{"KURZ_CODE_KEY=" + secret, "KURZ_CODE_KEY_FILE=/run/code"} {
+		got, err := config.Load(config.Sources{
+			Environ:  []string{"KURZ_CODE_STRATEGY=sequence", given},
+			ReadFile: files{"/run/code": secret + "\n"}.read,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.CodeKey != secret {
+			t.Errorf("%s: key %q", given, got.CodeKey)
+		}
+		for _, e := range got.Entries() {
+			if strings.Contains(e.Value, secret) || e.Name == "KURZ_CODE_KEY" && e.Value != "(hidden)" {
+				t.Errorf("%s: entry %+v", given, e)
+			}
+		}
+	}
+}
+
 func TestProblems(t *testing.T) {
 	tests := []struct {
 		name    string
