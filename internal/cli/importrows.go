@@ -38,7 +38,7 @@ type rowsReport struct {
 }
 
 // rowsAtOnce is how many rows are read while as many are made.
-const rowsAtOnce = 5_000
+const rowsAtOnce = 20_000
 
 func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	s, err := settings(w, c)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -290,10 +291,14 @@ func (p position) bytes() []byte {
 	return b
 }
 
-// operationOf names the creation of a row, in every attempt.
+// operationOf names the creation of a row, in every attempt: by 12 bytes of a hash
+// of the job's ID around the row's number, so that those of a job follow one
+// another in a store's index.
 func operationOf(id ID, row int64) link.Operation {
-	sum := sha256.Sum256(fmt.Appendf(nil, "kurz bulk row %d of %s", row, id))
-	return link.Operation(sum[:16])
+	sum := sha256.Sum256([]byte("kurz bulk rows of " + id))
+	op := link.Operation(sum[:16])
+	binary.BigEndian.PutUint32(op[6:], uint32(row))
+	return op
 }
 
 // boundedReader reads at most so many bytes and knows whether there were more.

@@ -49,7 +49,7 @@ type Worker struct {
 
 // Rhythm and bounds of the work.
 const (
-	batchRows = 1000
+	batchRows = 4000
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
 	// turn is for how long a job is worked on while others wait.

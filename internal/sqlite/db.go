@@ -44,8 +44,10 @@ type Options struct {
 	// KeepSchema leaves the migrations to someone else; a file whose schema is
 	// older is then refused.
 	KeepSchema bool
-	// Bulk gives the writing connection a cache that holds the index of a few
-	// million codes, whose pages are changed in no order.
+	// Bulk is for one who writes millions of links and can do it again: what is
+	// written is durable once the file is closed, not before. The writing
+	// connection has a cache that holds the index of a few million codes, whose
+	// pages are changed in no order.
 	Bulk bool
 }
 
@@ -107,7 +109,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 		short: newPool(shortReaders, open),
 		long:  newPool(longReaders, open),
 	}
-	db.writer = startWriter(conn, path, o.BusyTimeout)
+	db.writer = startWriter(conn, path, o)
 	return db, nil
 }
 
@@ -230,13 +232,13 @@ func openWriter(ctx context.Context, path string, o Options) (*sqlite.Conn, erro
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	writing := writerCache[o.Schema]
+	writing, synchronous := writerCache[o.Schema], "FULL"
 	if o.Bulk {
-		writing = bulkCache
+		writing, synchronous = bulkCache, "NORMAL"
 	}
 	err = pragmas(c,
 		"journal_mode=WAL",
-		"synchronous=FULL",
+		"synchronous="+synchronous,
 		"foreign_keys=ON",
 		"temp_store=MEMORY",
 		cacheSize(writing),

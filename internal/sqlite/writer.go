@@ -20,8 +20,13 @@ import (
 type writer struct {
 	path string
 	busy time.Duration
-	conn *sqlite.Conn
-	ops  chan *op
+	late bool // the log is not synced before the end
+	// wide is until when there is a cache for much that is changed; zero: there
+	// is the usual one, of so many KiB.
+	wide   time.Time
+	narrow int
+	conn   *sqlite.Conn
+	ops    chan *op
 	// index is the log's; nil before the first write.
 	index *os.File
 	// stuck is when the log could last not be folded.
@@ -60,8 +65,8 @@ const (
 	foldPause = time.Second
 )
 
-func startWriter(conn *sqlite.Conn, path string, busy time.Duration) *writer {
-	w := &writer{path: path, busy: busy, conn: conn, ops: make(chan *op, maxGroup), ended: make(chan struct{})}
+func startWriter(conn *sqlite.Conn, path string, o Options) *writer {
+	w := &writer{path: path, busy: o.BusyTimeout, late: o.Bulk, narrow: writerCache[o.Schema], conn: conn, ops: make(chan *op, maxGroup), ended: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -101,23 +106,77 @@ func (w *writer) close() error {
 func (w *writer) run() {
 	defer close(w.ended)
 	group := make([]*op, 0, maxGroup)
-	for first := range w.ops {
+	for {
+		first, ok := w.next()
+		if !ok {
+			break
+		}
 		// Those that are about to wait for a transaction do so now: a larger group
 		// costs less each.
 		runtime.Gosched()
 		group = append(group[:0], first)
 		group = w.gather(group)
-		w.commit(group)
 		many := slices.ContainsFunc(group, func(o *op) bool { return o.many })
+		if many {
+			w.widen()
+		}
+		w.commit(group)
 		w.checkpoint(len(w.ops) == 0 && !many)
 	}
 	if w.index != nil {
 		_ = w.index.Close() // only read
 	}
-	w.err = errors.Join(
+	if w.late {
+		w.err = syncLog(w.path)
+	}
+	w.err = errors.Join(w.err,
 		sqlitex.ExecuteTransient(w.conn, "PRAGMA wal_checkpoint(TRUNCATE)", nil),
 		w.conn.Close(),
 	)
+}
+
+// syncLog makes durable what is in the log of a file, whoever wrote it there.
+func syncLog(path string) error {
+	f, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it was folded, which syncs it
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// wideFor is for how long there is a wide cache after the last that wanted it.
+const wideFor = 5 * time.Second
+
+// widen makes room for what many links change in their indexes, in no order.
+func (w *writer) widen() {
+	if w.late { // it has it all the time
+		return
+	}
+	if w.wide.IsZero() {
+		_ = pragmas(w.conn, cacheSize(bulkCache)) // or it is slower
+	}
+	w.wide = time.Now().Add(wideFor)
+}
+
+// next waits for an op, and gives room back meanwhile that is not needed any
+// longer.
+func (w *writer) next() (o *op, ok bool) {
+	if !w.wide.IsZero() {
+		timer := time.NewTimer(time.Until(w.wide))
+		defer timer.Stop()
+		select {
+		case o, ok = <-w.ops:
+			return o, ok
+		case <-timer.C:
+			_ = pragmas(w.conn, cacheSize(w.narrow), "shrink_memory")
+			w.wide = time.Time{}
+		}
+	}
+	o, ok = <-w.ops
+	return o, ok
 }
 
 func (w *writer) gather(group []*op) []*op {
