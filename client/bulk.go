@@ -51,6 +51,13 @@ const bulkPath = "/api/v1/bulk"
 // where it stood; the server makes one job of it. There is no time limit but
 // ctx.
 func (c *Client) Bulk(ctx context.Context, f BulkFormat, file io.Reader) (*BulkJob, error) {
+	return c.BulkOnce(ctx, f, file, rand.Text())
+}
+
+// BulkOnce is Bulk for a file that the caller has a name for, of at most 255
+// visible ASCII characters: for 24 hours the server gives the job that it made of
+// it first.
+func (c *Client) BulkOnce(ctx context.Context, f BulkFormat, file io.Reader, name string) (*BulkJob, error) {
 	seeker, _ := file.(io.Seeker)
 	var start int64
 	if seeker != nil {
@@ -59,7 +66,7 @@ func (c *Client) Bulk(ctx context.Context, f BulkFormat, file io.Reader) (*BulkJ
 			seeker = nil // a pipe
 		}
 	}
-	q := call{method: http.MethodPost, path: bulkPath, contentType: string(f), idempotency: rand.Text()}
+	q := call{method: http.MethodPost, path: bulkPath, contentType: string(f), idempotency: name}
 	for attempt := 0; ; attempt++ {
 		var j BulkJob
 		err := c.stream(ctx, q, io.NopCloser(file), func(answer io.Reader) error {

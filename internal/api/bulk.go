@@ -232,7 +232,7 @@ func (a *API) bulkFailures(c *call) error {
 	if err != nil {
 		return err
 	}
-	out := c.streamCSV("failures-"+string(j.ID)+".csv", table.header())
+	out := c.streamCSV("failures-"+string(j.ID)+".csv", table.Header())
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (a *API) bulkFailures(c *call) error {
 		if err != nil {
 			return err
 		}
-		cells := table.cells(&l)
+		cells := table.Cells(l.Text)
 		if err := out.row(append(cells, number(l.Row), l.Code, export.Harmless(l.Error))...); err != nil {
 			return err
 		}

@@ -16,27 +16,35 @@ import (
 // reads such a table passes over them.
 var failed = []string{"row", "code", "error"}
 
-// failureTable is how failures are shown so that they can be corrected and sent again:
+// FailureTable is how failures are shown so that they can be corrected and sent again:
 // the columns of the upload, and what went wrong.
-type failureTable struct {
+type FailureTable struct {
 	format  job.Format
 	columns []string // of the upload
 	shown   []int    // of these
 }
 
 // failureTable gives the table of a job's failures.
-func (a *API) failureTable(ctx context.Context, j job.Job) (*failureTable, error) {
-	t := &failureTable{format: j.Format()}
-	for i := range columnsOfCSV {
-		t.columns = append(t.columns, columnsOfCSV[i].name)
+func (a *API) failureTable(ctx context.Context, j job.Job) (*FailureTable, error) {
+	if j.Format() != job.CSV {
+		return NewFailureTable(j.Format(), nil), nil
 	}
-	if t.format == job.CSV {
-		header, err := a.Bulk.Header(ctx, j)
-		if err != nil {
-			return nil, err
-		}
-		if t.columns, err = cellsOf(header); err != nil {
-			return nil, err
+	text, err := a.Bulk.Header(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	header, err := cellsOf(text)
+	return NewFailureTable(job.CSV, header), err
+}
+
+// NewFailureTable makes the table for rows of a format; those of CSV have the
+// columns of header.
+func NewFailureTable(f job.Format, header []string) *FailureTable {
+	t := &FailureTable{format: f, columns: header}
+	if f != job.CSV {
+		t.columns = nil
+		for i := range columnsOfCSV {
+			t.columns = append(t.columns, columnsOfCSV[i].name)
 		}
 	}
 	for i, name := range t.columns {
@@ -44,11 +52,11 @@ func (a *API) failureTable(ctx context.Context, j job.Job) (*failureTable, error
 			t.shown = append(t.shown, i)
 		}
 	}
-	return t, nil
+	return t
 }
 
-// header gives the names of the columns.
-func (t *failureTable) header() []string {
+// Header gives the names of the columns.
+func (t *FailureTable) Header() []string {
 	var names []string
 	for _, i := range t.shown {
 		names = append(names, t.columns[i])
@@ -56,15 +64,15 @@ func (t *failureTable) header() []string {
 	return append(names, failed...)
 }
 
-// cells gives the upload's cells of a row that failed, in the order of header.
-// Where it can't be split into these, all of its text stands for the
-// destination.
-func (t *failureTable) cells(l *job.Letter) []string {
-	cells, ok := t.split(l.Text)
+// Cells gives the upload's cells of a row that failed, in the order of Header.
+// Where it can't be split into these, all of its text stands in place of the
+// destination, behind a word that keeps it from being one.
+func (t *FailureTable) Cells(text []byte) []string {
+	cells, ok := t.split(text)
 	if !ok {
 		cells = make([]string, len(t.columns))
 		if i := slices.Index(t.columns, "long_url"); i >= 0 {
-			cells[i] = strings.TrimRight(strings.ToValidUTF8(string(l.Text), "\ufffd"), "\r\n")
+			cells[i] = "row: " + strings.TrimRight(strings.ToValidUTF8(string(text), "\ufffd"), "\r\n")
 		}
 	}
 	var shown []string
@@ -79,7 +87,7 @@ func (t *failureTable) cells(l *job.Letter) []string {
 	return shown
 }
 
-func (t *failureTable) split(text []byte) ([]string, bool) {
+func (t *FailureTable) split(text []byte) ([]string, bool) {
 	if t.format == job.CSV {
 		cells, err := cellsOf(text)
 		return cells, err == nil && len(cells) == len(t.columns)

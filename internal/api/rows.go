@@ -162,7 +162,10 @@ type lineRows struct {
 }
 
 func (l *lineRows) next() ([]byte, error) {
-	for {
+	for empty := 0; ; empty++ {
+		if empty > export.MaxEmpty {
+			return nil, fault.Invalid("body", "has more than %d empty lines one after the other", export.MaxEmpty)
+		}
 		line, err := l.line()
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			l.text = line

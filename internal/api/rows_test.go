@@ -177,6 +177,8 @@ func TestFilesAtFault(t *testing.T) {
 		"a long element":        {job.JSON, `["` + long + `"]`, "a row of more than"},
 		"an endless element":    {job.JSON, `["` + strings.Repeat(long, 40) + `"]`, "a row of more than"},
 		"a long line":           {job.NDJSON, long, "a row of more than"},
+		"empty lines":           {job.CSV, "long_url\n" + strings.Repeat("\n", 20_000), "empty lines"},
+		"empty lines of JSON":   {job.NDJSON, "{}\n" + strings.Repeat("\n", 20_000), "empty lines"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := readRows(test.text, test.format)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -270,15 +271,16 @@ func (m *mover) row(ctx context.Context, r *export.Row) error {
 		return nil
 	}
 	i := m.imported(r)
-	_, err := m.store(ctx, i)
+	i.Operation = m.operation(r)
+	_, outcome, err := m.store(ctx, i)
 	told.Outcome = rowTaken
-	there := fault.Is(err, fault.AliasTaken) && m.same(ctx, i)
+	there := outcome == link.Repeated || fault.Is(err, fault.AliasTaken) && m.same(ctx, i)
 	if err != nil && !there && m.rename && renames(err) {
 		told.Outcome, told.Reason = rowRenamed, reason(err)
 		i.Alias, i.Generated = "", true
 		var l link.Link
-		l, err = m.store(ctx, i)
-		told.NewCode = string(l.Code)
+		l, outcome, err = m.store(ctx, i)
+		there, told.NewCode = outcome == link.Repeated, string(l.Code)
 	}
 	switch {
 	case there:
@@ -311,11 +313,23 @@ func reason(err error) string {
 	return strings.Join(list, "; ")
 }
 
+// operation names the import of a row: the same file again takes nothing twice,
+// also where a code was drawn.
+func (m *mover) operation(r *export.Row) link.Operation {
+	sum := sha256.Sum256(fmt.Appendf(nil, "kurz import from %s\n%d %d\n%q\n%q\n%q\n%d %d", m.format, r.Number, m.all, r.ShortCode, r.LongURL, r.Title, r.CreatedAt.UnixMilli(), r.Clicks))
+	return link.Operation(sum[:16])
+}
+
 // store imports a link, or only checks it.
-func (m *mover) store(ctx context.Context, i link.Imported) (link.Link, error) {
-	if !m.check {
-		return m.registry.Import(ctx, account.Operator(), i)
+func (m *mover) store(ctx context.Context, i link.Imported) (link.Link, link.Outcome, error) {
+	if m.check {
+		l, err := m.checked(ctx, i)
+		return l, 0, err
 	}
+	return m.registry.Import(ctx, account.Operator(), i)
+}
+
+func (m *mover) checked(ctx context.Context, i link.Imported) (link.Link, error) {
 	l, err := m.registry.CheckImport(i)
 	if err != nil || l.Code == "" {
 		return l, err

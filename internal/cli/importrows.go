@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,9 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	if i.failures == "" && path != standard {
 		i.failures = path + ".failures.csv"
 	}
+	if err := i.sparesInput(path); err != nil {
+		return usageError{err, c.CommandPath()}
+	}
 	bar := newBar(w, "importing")
 	rows, format, err := openRows(&counted{r: in, total: size, tell: bar.reach})
 	if err != nil {
@@ -75,6 +79,18 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 		return m.stopped(path, err)
 	}
 	return m.print(w, c)
+}
+
+// sparesInput refuses to write the failures over the file.
+func (i *importRows) sparesInput(path string) error {
+	file, err := os.Stat(path)
+	if err != nil || path == standard {
+		return nil //nolint:nilerr // there is nothing to be spared
+	}
+	if failures, err := os.Stat(i.failures); err == nil && os.SameFile(file, failures) {
+		return fmt.Errorf("--failures %s is the file to be imported: name another", i.failures)
+	}
+	return nil
 }
 
 // openRows finds out how a file is written: an array, objects a line each, or a
@@ -122,7 +138,7 @@ func (i *importRows) maker(ctx context.Context, w *World, s *config.Loaded, data
 		header = table.Header()
 	}
 	m.operations = newOperations(m.actor.User, format, header)
-	m.failures = newFailureFile(i.failures, w.Stderr, header)
+	m.failures = newFailureFile(i.failures, w.Stderr, format, header)
 	return m, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -35,9 +37,16 @@ func (i *importRows) send(w *World, c *cobra.Command, s *config.Loaded, path str
 	if i.failures == "" && path != standard {
 		i.failures = path + ".failures.csv"
 	}
+	if err := i.sparesInput(path); err != nil {
+		return usageError{err, c.CommandPath()}
+	}
+	name, err := nameOf(in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	bar := newBar(w, "sending")
 	file, format := fileToSend(in, func(done int64) { bar.reach(done, size) })
-	j, err := server.Bulk(c.Context(), format, file)
+	j, err := server.BulkOnce(c.Context(), format, file, name)
 	bar.end()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -86,6 +95,24 @@ func (i *importRows) sent(ctx context.Context, w *World, c *cobra.Command, serve
 		return errSaid
 	}
 	return nil
+}
+
+// nameOf names a file by what is in it, so that a server that has it makes no
+// link of it twice. Standard input is read once, and gets a name of its own.
+func nameOf(in io.Reader) (string, error) {
+	file, ok := in.(io.ReadSeeker)
+	if !ok {
+		return rand.Text(), nil
+	}
+	if _, err := file.Seek(0, io.SeekCurrent); err != nil {
+		return rand.Text(), nil //nolint:nilerr // a pipe
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	_, err := file.Seek(0, io.SeekStart)
+	return fmt.Sprintf("kurz-import-%x", hash.Sum(nil)), err
 }
 
 // wholeFile puts a file in its place once it is whole.

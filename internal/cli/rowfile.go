@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"kurz/internal/account"
+	"kurz/internal/api"
 	"kurz/internal/export"
 	"kurz/internal/fault"
 	"kurz/internal/job"
@@ -49,26 +49,20 @@ func (o operations) of(r *job.Row) link.Operation {
 
 // failureFile takes the rows that failed: as CSV with the columns of the file, so
 // that they can be corrected there and imported, and with number, code and error.
-// Rows of JSON have one column, text. The file is put in its place once it is
-// whole, and only if a row failed.
+// The file is put in its place once it is whole, and only if a row failed.
 type failureFile struct {
 	path   string // "": the first rows are told on errors
 	errors io.Writer
-	header []string
+	table  *api.FailureTable
 
 	told int64
 	file *os.File
 	out  *csv.Writer
 }
 
-func newFailureFile(path string, errors io.Writer, header []string) failureFile {
-	return failureFile{path: path, errors: errors, header: header}
+func newFailureFile(path string, errors io.Writer, f job.Format, header []string) failureFile {
+	return failureFile{path: path, errors: errors, table: api.NewFailureTable(f, header)}
 }
-
-// failed are the columns that tell of a failure, and that an import passes over.
-var failed = []string{"row", "code", "error"}
-
-func isFailed(name string) bool { return name == failed[0] || name == failed[1] || name == failed[2] }
 
 func (f *failureFile) add(r *job.Row) error {
 	if f.told++; f.path == "" || f.told <= shownFailures {
@@ -82,7 +76,7 @@ func (f *failureFile) add(r *job.Row) error {
 			return err
 		}
 	}
-	return f.out.Write(append(f.cells(r), strconv.FormatInt(r.Number, 10), string(fault.CodeOf(r.Err)), export.Harmless(reason(r.Err))))
+	return f.out.Write(append(f.table.Cells(r.Text), strconv.FormatInt(r.Number, 10), string(fault.CodeOf(r.Err)), export.Harmless(reason(r.Err))))
 }
 
 // shownFailures bounds the failures that are told of on standard error, too.
@@ -94,39 +88,7 @@ func (f *failureFile) open() (err error) {
 	}
 	f.out = csv.NewWriter(f.file)
 	f.out.UseCRLF = true
-	names := []string{"text"}
-	if f.header != nil {
-		names = nil
-		for _, name := range f.header {
-			if !isFailed(name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return f.out.Write(append(names, failed...))
-}
-
-// cells gives the row's own cells. Where there are not as many as columns, all of
-// its text stands for the first.
-func (f *failureFile) cells(r *job.Row) []string {
-	text := strings.ToValidUTF8(string(r.Text), "\ufffd")
-	if f.header == nil {
-		return []string{export.Harmless(text)}
-	}
-	in := csv.NewReader(strings.NewReader(text))
-	in.FieldsPerRecord = len(f.header)
-	cells, err := in.Read()
-	if err != nil {
-		cells = make([]string, len(f.header))
-		cells[0] = text
-	}
-	var own []string
-	for i, name := range f.header {
-		if !isFailed(name) {
-			own = append(own, export.Harmless(export.Plain(cells[i])))
-		}
-	}
-	return own
+	return f.out.Write(f.table.Header())
 }
 
 // written gives the path of the file, "" if there is none.

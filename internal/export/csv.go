@@ -70,11 +70,18 @@ func OpenTable(r io.Reader) (*Table, error) {
 // Next gives the cells of the next row that is not empty, as the file has them,
 // and io.EOF at the end. Any other error ends the reading.
 func (t *Table) Next() (cells []string, err error) {
-	for len(cells) == 0 && err == nil {
+	for empty := 0; len(cells) == 0 && err == nil; empty++ {
+		if empty > MaxEmpty {
+			return nil, refuse("The file has more than %d empty lines one after the other", MaxEmpty)
+		}
 		cells, err = t.next()
 	}
 	return cells, err
 }
+
+// MaxEmpty is how many empty lines may follow one another: they cost work, and
+// count as no rows.
+const MaxEmpty = 10_000
 
 // next gives no cells for an empty line.
 func (t *Table) next() ([]string, error) {

@@ -81,6 +81,9 @@ func (t *task) run(ctx context.Context) error {
 			if over, err := t.yield(ctx, now); over || err != nil {
 				return err
 			}
+			if t.actor, err = t.w.owner(ctx, t.job.Owner); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // shortener.
 type Imported struct {
 	// Creation says what the link is to be. Its times may lie in the past. Alias
-	// is the code that it has; with "" one is drawn. FindExisting, CodeLength
-	// and Operation are not looked at.
+	// is the code that it has; with "" one is drawn. FindExisting and CodeLength
+	// are not looked at.
 	Creation
 	// Generated reports that the code was not asked for there.
 	Generated bool
@@ -32,15 +32,15 @@ type Imported struct {
 // number of clicks, under the rules of Create for everything else. Only an admin
 // may import what is another's. A code that is taken is fault.AliasTaken; where
 // the owner has another unrevoked link for the same (ContentID, LongURL), it is
-// fault.AlreadyExists.
-func (r *Registry) Import(ctx context.Context, a account.Actor, i Imported) (Link, error) {
+// fault.AlreadyExists. The outcome is Inserted or, by Operation, Repeated.
+func (r *Registry) Import(ctx context.Context, a account.Actor, i Imported) (Link, Outcome, error) {
 	if err := a.MayManage(i.Owner); err != nil {
-		return Link{}, err
+		return Link{}, 0, err
 	}
 	now := r.now()
 	l, err := r.imported(i, now)
 	if err != nil {
-		return Link{}, err
+		return Link{}, 0, err
 	}
 	n := New{Link: l, At: now}
 	if l.ContentID != "" && l.Status(now) != Revoked {
@@ -54,12 +54,12 @@ func (r *Registry) Import(ctx context.Context, a account.Actor, i Imported) (Lin
 	}
 	switch {
 	case err != nil:
-		return Link{}, err
+		return Link{}, 0, err
 	case outcome == Found:
-		return Link{}, fault.New(fault.AlreadyExists, "Another link of the owner, '%s', has this content_id and destination", l.Code)
+		return Link{}, 0, fault.New(fault.AlreadyExists, "Another link of the owner, '%s', has this content_id and destination", l.Code)
 	}
 	r.s.Changed(ctx, Change{l.Key, l.Route()})
-	return l, nil
+	return l, outcome, nil
 }
 
 // CheckImport gives the link that Import would store, without ID, as far as the
@@ -76,7 +76,7 @@ func (r *Registry) imported(i Imported, now time.Time) (Link, error) {
 		return normalTime(&e, field, t)
 	}
 	l := Link{
-		Owner: i.Owner, Version: 1, ContentID: i.ContentID, RedirectStatus: 302, PriorClicks: i.PriorClicks,
+		Owner: i.Owner, Operation: i.Operation, Version: 1, ContentID: i.ContentID, RedirectStatus: 302, PriorClicks: i.PriorClicks,
 		CreatedAt: moment("created_at", i.CreatedAt, now), RevokedAt: moment("revoked_at", i.RevokedAt, time.Time{}),
 		// Those in the past are no mistake here.
 		ExpiresAt: moment("expires_at", i.ExpiresAt, time.Time{}),
@@ -137,7 +137,10 @@ func (s *IDs) At(t time.Time, attempt int) (ID, error) {
 	if ms := t.Sub(idEpoch).Milliseconds(); ms > 0 {
 		return ID(ms)<<idTimeShift | ID(random%early), nil
 	}
-	since := max(t.Unix(), 0)
-	spread := int64(1) << min(attempt, idTimeShift-1)
-	return ID(max(1, min(since*early/idEpoch.Unix()+random%spread, early-1))), nil
+	since := min(max(t.Unix(), 0), idEpoch.Unix())
+	away := random % (1 << min(attempt, idTimeShift-1))
+	if since > idEpoch.Unix()/2 { // there is room before it, and after it for the others
+		away = -away
+	}
+	return ID(max(1, min(since*early/idEpoch.Unix()+away, early-1))), nil
 }

@@ -2,6 +2,7 @@ package link_test
 
 import (
 	"crypto/rand"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestImportKeepsWhatALinkWas(t *testing.T) {
 		},
 		Owner: 7, CreatedAt: old, UpdatedAt: old.AddDate(0, 1, 0), RevokedAt: old.AddDate(2, 0, 0), PriorClicks: 1204,
 	}
-	l, err := w.Import(t.Context(), account.Operator(), i)
+	l, _, err := w.Import(t.Context(), account.Operator(), i)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,16 +32,16 @@ func TestImportKeepsWhatALinkWas(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	i.Alias, i.Generated, i.CreatedAt, i.UpdatedAt, i.RevokedAt, i.ExpiresAt = "new-one", true, time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	l, err = w.Import(t.Context(), account.Operator(), i)
+	l, _, err = w.Import(t.Context(), account.Operator(), i)
 	if err != nil || l.Alias || l.CreatedAt.IsZero() || !l.UpdatedAt.Equal(l.CreatedAt) {
 		t.Errorf("%+v, %v", l, err)
 	}
 	i.Alias = "third"
-	if _, err := w.Import(t.Context(), account.Operator(), i); !fault.Is(err, fault.AlreadyExists) {
+	if _, _, err := w.Import(t.Context(), account.Operator(), i); !fault.Is(err, fault.AlreadyExists) {
 		t.Errorf("the same content again: %v", err)
 	}
 	i.Alias, i.ContentID = "", ""
-	if l, err := w.Import(t.Context(), account.Operator(), i); err != nil || len(l.Code) != link.DefaultCode {
+	if l, _, err := w.Import(t.Context(), account.Operator(), i); err != nil || len(l.Code) != link.DefaultCode {
 		t.Errorf("a drawn code: %+v, %v", l, err)
 	}
 }
@@ -51,7 +52,7 @@ func TestImportRefuses(t *testing.T) {
 	fine := func(alias string) link.Imported {
 		return link.Imported{Creation: link.Creation{LongURL: "https://example.org/", Alias: alias}, Owner: 7}
 	}
-	if _, err := w.Import(t.Context(), owner, fine("taken")); err != nil {
+	if _, _, err := w.Import(t.Context(), owner, fine("taken")); err != nil {
 		t.Fatal(err)
 	}
 	private, negative, late := fine("priv"), fine("neg"), fine("late")
@@ -76,7 +77,7 @@ func TestImportRefuses(t *testing.T) {
 		{"anonymous", account.Actor{}, fine("anon"), fault.Unauthorized},
 	}
 	for _, tt := range tests {
-		if _, err := w.Import(t.Context(), tt.actor, tt.i); fault.CodeOf(err) != tt.want {
+		if _, _, err := w.Import(t.Context(), tt.actor, tt.i); fault.CodeOf(err) != tt.want {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
 	}
@@ -108,5 +109,38 @@ func TestIDsOfOldLinks(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestImportOfOneMoment has many links that were made at the same time: where old
+// dates are given without a time of day, that is usual.
+func TestImportOfOneMoment(t *testing.T) {
+	for _, at := range []string{"1970-01-01", "1999-12-31", "2019-12-31", "2020-01-01", "2024-02-29"} {
+		t.Run(at, func(t *testing.T) {
+			w := newWorld(t)
+			made, err := time.Parse(time.DateOnly, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range 500 {
+				i := link.Imported{Creation: link.Creation{LongURL: fmt.Sprintf("https://example.org/%d", n)}, CreatedAt: made}
+				if _, _, err := w.Import(t.Context(), account.Operator(), i); err != nil {
+					t.Fatalf("link %d: %v", n, err)
+				}
+			}
+		})
+	}
+}
+
+func TestImportOfAnOperationIsDoneOnce(t *testing.T) {
+	w := newWorld(t)
+	i := link.Imported{Creation: link.Creation{LongURL: "https://example.org/", Operation: link.Operation{1}}}
+	first, outcome, err := w.Import(t.Context(), account.Operator(), i)
+	if err != nil || outcome != link.Inserted {
+		t.Fatalf("outcome %d, error %v", outcome, err)
+	}
+	again, outcome, err := w.Import(t.Context(), account.Operator(), i)
+	if err != nil || outcome != link.Repeated || again.Code != first.Code {
+		t.Errorf("again: %s, outcome %d, error %v", again.Code, outcome, err)
 	}
 }
