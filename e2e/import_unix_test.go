@@ -52,6 +52,7 @@ func TestImportKilled(t *testing.T) {
 	for done := false; !done; {
 		var out, log bytes.Buffer
 		command := exec.CommandContext(t.Context(), s.Binary, "import", file, "--data", s.Data, "--json")
+		command.Env = withoutSettings(os.Environ())
 		command.Stdout, command.Stderr = &out, &log
 		if err := command.Start(); err != nil {
 			t.Fatal(err)

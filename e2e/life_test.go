@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -314,6 +315,7 @@ func TestSearch(t *testing.T) {
 	find("q=" + url.QueryEscape("京"))
 	find("q=NEU", "second")
 	command := exec.CommandContext(t.Context(), binary, "shorten", "https://go.dev/beside", "--alias", "beside", "--title", "made beside", "--data", s.Data)
+	command.Env = withoutSettings(os.Environ())
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

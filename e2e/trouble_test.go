@@ -147,6 +147,7 @@ func TestRebuildSaysWhatItWaitsFor(t *testing.T) {
 	execute(t, other, "BEGIN IMMEDIATE")
 	rebuild := exec.CommandContext(t.Context(), binary, "clicks", "rebuild", "--check", "--data", s.Data)
 	rebuild.Env = withoutSettings(os.Environ())
+	rebuild.Env = withoutSettings(os.Environ())
 	var out bytes.Buffer
 	rebuild.Stdout = &out
 	told, err := rebuild.StderrPipe()

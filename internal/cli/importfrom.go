@@ -43,7 +43,8 @@ server or not, or with --server as a bulk job of that server. The file, or stand
 
 Rows that fail are written to FILE.failures.csv, to be corrected there and
 imported. An import that was ended in its middle goes on when it is run again:
-no row is made twice whose number, text, header and owner are as they were.
+no row is made twice whose number, text, header and owner are as they were. A
+server makes one job of the same file, not standard input, within 24 hours.
 
 With --from, links are taken over from a file that another shortener gives, or
 'kurz export'. Codes, dates, titles, tags and numbers of clicks are kept. What
