@@ -33,7 +33,7 @@ test: ## run every test; whatever they need is set up by itself
 
 race: ## run every test with the race detector, in random order; those that draw at random draw less
 	@./test/needs
-	$(GO) test -race -short -shuffle=on ./...
+	$(GO) test -race -short -shuffle=on -timeout 25m ./...
 
 check: CROSS = darwin/arm64 freebsd/amd64 windows/amd64
 check: fmt-check vet cross lint contestants arch test fuzz vuln ## everything a change must pass

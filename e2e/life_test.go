@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -263,12 +264,16 @@ func (s *server) list(t *testing.T, key, query string, after func()) (codes []st
 	t.Helper()
 	for cursor := ""; ; {
 		r := s.must(t, 200, ask{method: "GET", path: "/api/v1/urls?" + query + cursor, key: key})
-		for i := 0; ; i++ {
-			code := r.text(fmt.Sprintf("items.%d.short_code", i))
-			if code == "" {
-				break
+		var page struct {
+			Items []struct {
+				Code string `json:"short_code"`
 			}
-			codes = append(codes, code)
+		}
+		if err := json.Unmarshal(r.body, &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range page.Items {
+			codes = append(codes, item.Code)
 		}
 		if after != nil {
 			after()
