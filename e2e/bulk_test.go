@@ -294,6 +294,14 @@ func TestBulkBroken(t *testing.T) {
 	if b, err := os.ReadFile(file + ".failures.csv"); err != nil || !strings.Contains(string(b), "ftp://example.com/,2,INVALID_URL,") {
 		t.Errorf("failures %q, error %v", b, err)
 	}
+	// The same file again is the same job.
+	before := len(s.list(t, key, "limit=500", nil))
+	if out, err := s.Run(t.Context(), "import", file, "--server", s.URL); err == nil || !strings.Contains(out, "2 rows: 1 links made, 1 failed") {
+		t.Errorf("kurz import again: %q, error %v", out, err)
+	}
+	if after := len(s.list(t, key, "limit=500", nil)); after != before {
+		t.Errorf("%d links after the same file again, %d before", after, before)
+	}
 }
 
 type readerFunc func([]byte) (int, error)
