@@ -137,20 +137,26 @@ func (t *task) open(ctx context.Context, at position) error {
 // failed gives rows that failed before.
 func (t *task) failed(ctx context.Context) ([]Row, position, error) {
 	at := t.at
-	letters, err := t.w.s.Queue.Letters(ctx, t.job.ID, at.After, lettersPage)
-	if err != nil {
-		return nil, at, err
-	}
 	var rows []Row
-	for _, l := range letters {
-		if l.Row > at.Until {
-			break
-		}
-		row, err := t.again(ctx, l)
+	for size := 0; len(rows) < batchRows && size < retriedBytes; {
+		letters, err := t.w.s.Queue.Letters(ctx, t.job.ID, at.After, lettersPage)
 		if err != nil {
 			return nil, at, err
 		}
-		rows, at.After = append(rows, row), l.Row
+		for _, l := range letters {
+			if l.Row > at.Until {
+				letters = nil
+				break
+			}
+			row, err := t.again(ctx, l)
+			if err != nil {
+				return nil, at, err
+			}
+			rows, at.After, size = append(rows, row), l.Row, size+len(l.Text)
+		}
+		if len(letters) < lettersPage {
+			break
+		}
 	}
 	if len(rows) == 0 {
 		at.Retrying, at.After, at.Until = false, 0, 0

@@ -50,6 +50,8 @@ type Worker struct {
 // Rhythm and bounds of the work.
 const (
 	batchRows = 4000
+	// retriedBytes bounds the text of rows that are tried again at once.
+	retriedBytes = 4 << 20
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
 	// turn is for how long a job is worked on while others wait.

@@ -15,8 +15,8 @@ import (
 
 const (
 	deleteLetters = `DELETE FROM job_letters WHERE job = ? AND row BETWEEN ? AND ?`
-	overlapping   = `SELECT first_row, data FROM job_results WHERE job = ?1 AND last_row >= ?2 AND first_row <= ?3 ORDER BY last_row`
-	deleteResults = `DELETE FROM job_results WHERE job = ?1 AND last_row >= ?2 AND first_row <= ?3`
+	runsFrom      = `SELECT first_row, last_row, data FROM job_results WHERE job = ? AND last_row >= ? ORDER BY last_row`
+	deleteRuns    = `DELETE FROM job_results WHERE job = ? AND last_row BETWEEN ? AND ?`
 	putResult     = `INSERT INTO job_results (job, first_row, last_row, data) VALUES (?, ?, ?, ?)`
 	selectResults = `SELECT first_row, data FROM job_results WHERE job = ? AND last_row > ? ORDER BY last_row`
 )
@@ -39,26 +39,44 @@ func putResults(c *sqlite.Conn, id job.ID, results []job.Result) error {
 		if err := sqlitex.Execute(c, deleteLetters, &sqlitex.ExecOptions{Args: args}); err != nil {
 			return err
 		}
-		var earlier []job.Result
-		err := sqlitex.Execute(c, overlapping, &sqlitex.ExecOptions{Args: args, ResultFunc: func(s *sqlite.Stmt) (err error) {
-			earlier, err = appendResults(earlier, s.ColumnInt64(0), columnBytes(s, 1))
+		if err := makeRoom(c, id, first, last); err != nil {
 			return err
-		}})
-		if err == nil && len(earlier) > 0 {
-			err = sqlitex.Execute(c, deleteResults, &sqlitex.ExecOptions{Args: args})
-			earlier = slices.DeleteFunc(earlier, func(r job.Result) bool { return r.Row >= first && r.Row <= last })
-			if err == nil {
-				err = putResults(c, id, earlier)
-			}
 		}
-		if err == nil {
-			err = sqlitex.Execute(c, putResult, &sqlitex.ExecOptions{Args: []any{string(id), first, last, packResults(run)}})
-		}
+		err := sqlitex.Execute(c, putResult, &sqlitex.ExecOptions{Args: []any{string(id), first, last, packResults(run)}})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makeRoom takes results of the rows first to last away, and keeps those of
+// other rows in the same runs. Runs do not overlap, so that the first that
+// begins behind last ends the search.
+func makeRoom(c *sqlite.Conn, id job.ID, first, last int64) error {
+	var kept []job.Result
+	var end int64
+	err := sqlitex.Execute(c, runsFrom, &sqlitex.ExecOptions{
+		Args: []any{string(id), first},
+		ResultFunc: func(s *sqlite.Stmt) (err error) {
+			if s.ColumnInt64(0) > last {
+				return errEnough
+			}
+			end = s.ColumnInt64(1)
+			kept, err = appendResults(kept, s.ColumnInt64(0), columnBytes(s, 2))
+			return err
+		},
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err != nil || end == 0 {
+		return err
+	}
+	if err := sqlitex.Execute(c, deleteRuns, &sqlitex.ExecOptions{Args: []any{string(id), first, end}}); err != nil {
+		return err
+	}
+	return putResults(c, id, slices.DeleteFunc(kept, func(r job.Result) bool { return r.Row >= first && r.Row <= last }))
 }
 
 func packResults(run []job.Result) []byte {
