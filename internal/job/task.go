@@ -11,8 +11,8 @@ import (
 	"kurz/internal/link"
 )
 
-// task is a job under work. While what became of some rows is being saved, the
-// next ones are made, so that the disk is waited for once for both.
+// task is a job under work. While links are made of some rows, what became of
+// those before them is saved and those after them are read.
 type task struct {
 	w     *Worker
 	job   Job      // as it was saved last
@@ -21,6 +21,8 @@ type task struct {
 	ends  time.Time // of its turn
 	next  *Lease    // of the job whose turn it is then
 
+	// Of whoever reads:
+	source Job  // as it was when its turn began
 	chunk  int  // the one that rows reads
 	rows   Rows // nil: none is open
 	header []byte
@@ -63,18 +65,22 @@ func (t *task) run(ctx context.Context) error {
 	if t.actor, err = t.w.owner(ctx, t.job.Owner); err != nil {
 		return err
 	}
+	next := t.readAside(ctx, t.at)
+	defer func() { <-next.done }()
 	for {
-		rows, at, err := t.read(ctx)
-		if err != nil {
-			return err
+		<-next.done
+		now := next
+		if now.err != nil {
+			return now.err
 		}
-		if len(rows) == 0 && at == t.at {
+		if len(now.rows) == 0 && now.at == t.at {
 			if err := t.flush(ctx, nil); err != nil {
 				return err
 			}
 			return t.finish(ctx)
 		}
-		if err := t.do(ctx, rows, at); err != nil {
+		next = t.readAside(ctx, now.at)
+		if err := t.do(ctx, now.rows, now.at); err != nil {
 			return err
 		}
 		if now := t.w.now(); !now.Before(t.ends) {
@@ -88,17 +94,34 @@ func (t *task) run(ctx context.Context) error {
 	}
 }
 
-// read gives the next rows and where the job is once they are done; no rows and
-// the same place at its end.
-func (t *task) read(ctx context.Context) ([]Row, position, error) {
-	if t.at.Retrying {
-		return t.failed(ctx)
+// reading are rows that are read while links are made of those before them.
+type reading struct {
+	rows []Row
+	at   position // behind them
+	err  error
+	done chan struct{} // closed once they are read
+}
+
+// readAside reads what is next behind a place. Only one may be at it.
+func (t *task) readAside(ctx context.Context, at position) *reading {
+	r := &reading{done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.rows, r.at, r.err = t.read(ctx, at)
+	}()
+	return r
+}
+
+// read gives the rows behind a place and where the job is once they are done; no
+// rows and the same place at its end.
+func (t *task) read(ctx context.Context, at position) ([]Row, position, error) {
+	if at.Retrying {
+		return t.failed(ctx, at)
 	}
-	at := t.at
 	var batch []Row
-	for len(batch) < batchRows {
+	for size := 0; len(batch) < t.w.s.Batch && size < batchBytes; {
 		if t.rows == nil || t.chunk != at.Chunk {
-			if at.Chunk >= t.job.Chunks {
+			if at.Chunk >= t.source.Chunks {
 				return batch, at, nil
 			}
 			if err := t.open(ctx, at); err != nil {
@@ -108,9 +131,6 @@ func (t *task) read(ctx context.Context) ([]Row, position, error) {
 		row, err := t.rows.Next()
 		if errors.Is(err, io.EOF) {
 			t.rows, at.Chunk, at.Done = nil, at.Chunk+1, 0
-			if len(batch) > 0 {
-				return batch, at, nil
-			}
 			continue
 		}
 		if err != nil {
@@ -119,14 +139,14 @@ func (t *task) read(ctx context.Context) ([]Row, position, error) {
 		t.w.s.Breathe()
 		at.Done, at.Row = at.Done+1, at.Row+1
 		row.Number = at.Row
-		batch = append(batch, row)
+		batch, size = append(batch, row), size+len(row.Text)
 	}
 	return batch, at, nil
 }
 
 // open opens the chunk of a position, behind the rows that are done.
 func (t *task) open(ctx context.Context, at position) error {
-	rows, err := openChunk(ctx, t.w.s.Queue, t.w.s.Reader, &t.job, at.Chunk)
+	rows, err := openChunk(ctx, t.w.s.Queue, t.w.s.Reader, &t.source, at.Chunk)
 	for n := 0; n < at.Done && err == nil; n++ {
 		_, err = rows.Next()
 	}
@@ -135,11 +155,10 @@ func (t *task) open(ctx context.Context, at position) error {
 }
 
 // failed gives rows that failed before.
-func (t *task) failed(ctx context.Context) ([]Row, position, error) {
-	at := t.at
+func (t *task) failed(ctx context.Context, at position) ([]Row, position, error) {
 	var rows []Row
-	for size := 0; len(rows) < batchRows && size < retriedBytes; {
-		letters, err := t.w.s.Queue.Letters(ctx, t.job.ID, at.After, lettersPage)
+	for size := 0; len(rows) < t.w.s.Batch && size < batchBytes; {
+		letters, err := t.w.s.Queue.Letters(ctx, t.source.ID, at.After, lettersPage)
 		if err != nil {
 			return nil, at, err
 		}
@@ -168,11 +187,11 @@ func (t *task) failed(ctx context.Context) ([]Row, position, error) {
 func (t *task) again(ctx context.Context, l Letter) (Row, error) {
 	var err error
 	if t.header == nil {
-		if t.header, err = headerOf(ctx, t.w.s.Queue, &t.job); err != nil {
+		if t.header, err = headerOf(ctx, t.w.s.Queue, &t.source); err != nil {
 			return Row{}, err
 		}
 	}
-	return readAgain(t.w.s.Reader, t.header, t.job.Format(), l), nil
+	return readAgain(t.w.s.Reader, t.header, t.source.Format(), l), nil
 }
 
 // do makes links of rows and begins to save what became of them, and that the

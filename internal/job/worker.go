@@ -29,6 +29,8 @@ type WorkerSettings struct {
 	Now  func() time.Time
 	// Holder names this worker among others.
 	Holder string
+	// Batch is how many rows are made at once, at most; 0: 20,000.
+	Batch int
 	// Breathe, unless nil, is called between rows, and may hold up the work.
 	Breathe func()
 	Logger  *slog.Logger
@@ -49,9 +51,9 @@ type Worker struct {
 
 // Rhythm and bounds of the work.
 const (
-	batchRows = 4000
-	// retriedBytes bounds the text of rows that are tried again at once.
-	retriedBytes = 4 << 20
+	batchRows = 20_000
+	// batchBytes of text, and the row that reaches it, are the end of a batch.
+	batchBytes = 8 << 20
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
 	// turn is for how long a job is worked on while others wait.
@@ -68,6 +70,9 @@ const (
 
 // NewWorker makes a Worker.
 func NewWorker(s WorkerSettings) *Worker {
+	if s.Batch == 0 {
+		s.Batch = batchRows
+	}
 	if s.Breathe == nil {
 		s.Breathe = func() {}
 	}
@@ -150,7 +155,7 @@ func (e errBroken) Error() string { return e.fault.Error() }
 // work does a job until it ends, someone else has it, or its turn is over; then
 // it gives the lease of the next.
 func (w *Worker) work(ctx context.Context, j Job) *Lease {
-	t := &task{w: w, job: j, ends: w.now().Add(turn)}
+	t := &task{w: w, job: j, source: j, ends: w.now().Add(turn)}
 	err := t.run(ctx)
 	if late := t.flush(ctx, nil); late != nil && ctx.Err() == nil {
 		err = late

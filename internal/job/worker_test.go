@@ -57,7 +57,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) newWorker() *job.Worker {
 	return job.NewWorker(job.WorkerSettings{
-		Queue: w.queue, Reader: api.BulkFiles{}, Maker: w.maker, Now: time.Now, Holder: "test",
+		Queue: w.queue, Reader: api.BulkFiles{}, Maker: w.maker, Now: time.Now, Holder: "test", Batch: 500,
 		User: func(_ context.Context, id account.ID) (account.User, error) {
 			u, ok := w.users[id]
 			if !ok {
@@ -242,8 +242,8 @@ func (w *world) wantDone(t *testing.T, id job.ID, rows int) {
 func TestRowsBecomeLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.wantDone(t, w.send(t, rows(12_345)).ID, 12_345)
-		if s := w.worker.Stats(); s.Done != 11_111 || s.Failed != 1_234 || s.PutOff != 0 {
+		w.wantDone(t, w.send(t, rows(2345)).ID, 2345)
+		if s := w.worker.Stats(); s.Done != 2111 || s.Failed != 234 || s.PutOff != 0 {
 			t.Errorf("stats %+v", s)
 		}
 	})
@@ -289,7 +289,7 @@ func TestNoRowTwiceOverFailures(t *testing.T) {
 func TestAProcessThatDiesLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		j := w.send(t, rows(20_000))
+		j := w.send(t, rows(4000))
 		for n := range 6 {
 			// The process dies between making links and saving that.
 			ctx, die := context.WithCancel(t.Context())
@@ -307,7 +307,7 @@ func TestAProcessThatDiesLosesNothing(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		w.queue.before = nil
-		w.wantDone(t, j.ID, 20_000)
+		w.wantDone(t, j.ID, 4000)
 	})
 }
 
@@ -373,7 +373,7 @@ func TestOwner(t *testing.T) {
 func TestCancelAndGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		j := w.send(t, rows(32_000))
+		j := w.send(t, rows(4000))
 		w.maker.after = func() error {
 			if w.maker.batches == 4 { // made, and not saved
 				return w.bulk.Cancel(t.Context(), w.ann, j.ID)
@@ -385,7 +385,7 @@ func TestCancelAndGoOn(t *testing.T) {
 			t.Fatalf("job %+v", j)
 		}
 		synctest.Wait()
-		if n := w.count(t, j.ID); n < 10_000 || n > 20_000 {
+		if n := w.count(t, j.ID); n < 1800 || n > 2500 {
 			t.Errorf("%d links, want those of four batches, or of five", n)
 		}
 		if err := w.bulk.Cancel(t.Context(), w.ann, j.ID); err != nil {
@@ -394,7 +394,7 @@ func TestCancelAndGoOn(t *testing.T) {
 		if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID); err != nil {
 			t.Fatal(err)
 		}
-		w.wantDone(t, j.ID, 32_000)
+		w.wantDone(t, j.ID, 4000)
 	})
 }
 
@@ -436,7 +436,7 @@ func TestJobsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.maker.before = func() error { time.Sleep(time.Second); return nil }
-		large := w.send(t, rows(80_000))
+		large := w.send(t, rows(10_000))
 		time.Sleep(time.Second)
 		small := w.send(t, rows(500))
 		other := w.send(t, rows(500))
@@ -449,7 +449,7 @@ func TestJobsTakeTurns(t *testing.T) {
 			}
 		}
 		j := w.run(t, large.ID)
-		if j.Succeeded != 72_000 || j.DeadLetters != 8000 {
+		if j.Succeeded != 9000 || j.DeadLetters != 1000 {
 			t.Errorf("the large one: %+v", j)
 		}
 	})

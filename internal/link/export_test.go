@@ -8,6 +8,9 @@ var (
 	ParseURL = parseURL
 )
 
+// InsertAtOnce is how many links are stored at once.
+const InsertAtOnce = insertAtOnce
+
 // NewPermutation lets a test compare with published answers.
 var NewPermutation = newPermutation
 

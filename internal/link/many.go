@@ -8,8 +8,8 @@ import (
 )
 
 // insertAtOnce is how many links CreateMany stores at once: so many that the disk
-// is waited for little, and so few that others who write wait little for them.
-const insertAtOnce = 2_000
+// is waited for little. A store lets others who write in between.
+const insertAtOnce = 10_000
 
 // CreateMany makes links as Create does, in their order and each by itself: the
 // nth that is given is what became of the nth creation, and the fault of one

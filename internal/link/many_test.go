@@ -23,7 +23,7 @@ func TestCreateManyIsCreateForEach(t *testing.T) {
 	w := newWorld(t, func(s *link.Settings) { s.Codes = few{&drawn} })
 	var list []link.Creation
 	for i := range 2_500 { // more than are stored at once
-		c := link.Creation{LongURL: fmt.Sprintf("https://example.com/%d", i), Operation: link.Operation{1, byte(i), byte(i >> 8)}}
+		c := link.Creation{LongURL: fmt.Sprintf("https://example.com/%d", i), Operation: link.Operation{1, byte(i), byte(i >> 8), byte(i >> 16)}}
 		switch {
 		case i%100 == 7:
 			c.LongURL = "ftp://example.com/"
@@ -103,13 +103,13 @@ func (f failing) InsertMany(ctx context.Context, list []link.New) ([]link.Made, 
 func TestCreateManyRefusedButDone(t *testing.T) {
 	var lists int
 	w := newWorld(t, func(s *link.Settings) { s.Store = failing{s.Store, &lists} })
-	list := make([]link.Creation, 6_000)
+	list := make([]link.Creation, 3*link.InsertAtOnce)
 	for i := range list {
-		list[i] = link.Creation{LongURL: "https://example.com/", Operation: link.Operation{1, byte(i), byte(i >> 8)}}
+		list[i] = link.Creation{LongURL: "https://example.com/", Operation: link.Operation{1, byte(i), byte(i >> 8), byte(i >> 16)}}
 	}
 	_, err := w.CreateMany(t.Context(), ann, list)
 	wantFault(t, "a store that is down", err, fault.Unavailable)
-	if len(w.changes) != 4_000 || w.changes[3_999].Route.Version != 0 || lists != 2 {
+	if len(w.changes) != 2*link.InsertAtOnce || w.changes[2*link.InsertAtOnce-1].Route.Version != 0 || lists != 2 {
 		t.Errorf("%d changes of %d lists", len(w.changes), lists)
 	}
 	lists = -100
@@ -118,7 +118,7 @@ func TestCreateManyRefusedButDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, m := range made {
-		if want := map[bool]link.Outcome{true: link.Repeated, false: link.Inserted}[i < 4_000]; m.Outcome != want {
+		if want := map[bool]link.Outcome{true: link.Repeated, false: link.Inserted}[i < 2*link.InsertAtOnce]; m.Outcome != want {
 			t.Fatalf("%d: outcome %d, error %v", i, m.Outcome, m.Err)
 		}
 	}

@@ -116,7 +116,11 @@ func (s *Links) Insert(ctx context.Context, n link.New) (link.Link, link.Outcome
 	return i.made.Link, i.made.Outcome, i.made.Err
 }
 
-// InsertMany is that of link.Store: one transaction.
+// politeAfter is for how many links others who write wait.
+const politeAfter = 1_000
+
+// InsertMany is that of link.Store: one transaction, or several if others wait
+// to write meanwhile.
 func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, error) {
 	s.touched()
 	insertions, made := make([]*insertion, len(list)), make([]link.Made, len(list))
@@ -126,26 +130,27 @@ func (s *Links) InsertMany(ctx context.Context, list []link.New) ([]link.Made, e
 			return nil, err
 		}
 	}
-	err := s.db.writeMany(ctx, func(c *sqlite.Conn) error {
-		taken, err := indexTakes(c)
-		if err != nil {
+	for done := 0; done < len(insertions); {
+		from := done
+		err := s.db.writeMany(ctx, func(c *sqlite.Conn) error {
+			taken, err := indexTakes(c)
+			for done = from; err == nil && done < len(insertions); done++ {
+				if done-from >= politeAfter && s.db.writer.awaited() {
+					return nil
+				}
+				i := insertions[done]
+				if i.new.Link.ID <= taken {
+					err = loosen(c, i.new.Link.ID)
+				}
+				if err == nil {
+					err = s.insert(c, i)
+				}
+			}
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		for _, i := range insertions {
-			if i.new.Link.ID <= taken {
-				err = loosen(c, i.new.Link.ID)
-			}
-			if err == nil {
-				err = s.insert(c, i)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	for n, i := range insertions {
 		made[n] = i.made

@@ -92,6 +92,9 @@ func (w *writer) do(ctx context.Context, o *op) error {
 	return o.err
 }
 
+// awaited reports whether someone waits for a transaction to end.
+func (w *writer) awaited() bool { return len(w.ops) > 0 }
+
 func (w *writer) close() error {
 	w.mu.Lock()
 	if !w.closed {
