@@ -201,7 +201,10 @@ func TestReadRefuses(t *testing.T) {
 		{"no list", export.Kutt, `{"data":7}`, "The list of links is 7"},
 		{"cut JSON", export.Kutt, `{"data":[{"target":"https://example.com/"}`, "cut off"},
 		{"no JSON", export.Kutt, `{"data":[}`, "no JSON"},
-		{"numbers", export.Kurz, "{\"long_url\":\"https://example.com/\"}\n7", "7 where an object should be"},
+		{"a broken first line", export.Kurz, `{"long_url":"https://example.com/` + "\n{\"long_url\":\"https://example.com/\"}\n", "is no JSON"},
+		{"numbers", export.Kurz, "{\"items\":[]}\n7", "7 where an object should be"},
+		{"an endless text", export.Kutt, `{"data":["` + strings.Repeat("x", 8<<20), "has a row of more than 1048576 bytes"},
+		{"endless blanks", export.Kutt, `{"data":[` + strings.Repeat(" ", 8<<20), "has a row of more than 1048576 bytes"},
 		{"an open quote", export.CSV, "url\n\"https://example.com/", "within quotes"},
 		{"no UTF-8", export.CSV, "url,title\nhttps://example.com/,\xff\n", "neither UTF-8 nor UTF-16"},
 		{"an endless row", export.CSV, "url\n\"" + strings.Repeat("x", 2<<20), "is a quote missing"},
@@ -222,6 +225,32 @@ func TestReadRefuses(t *testing.T) {
 	stop := errors.New("enough")
 	if _, err := export.Read(export.CSV, strings.NewReader("url\nx\ny\n"), func(*export.Row) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
+	}
+}
+
+// A line that is broken costs no other one.
+func TestBrokenLines(t *testing.T) {
+	link := func(code string) string {
+		return `{"short_code":"` + code + `","long_url":"https://example.com/"}`
+	}
+	long := `{"long_url":"https://example.com/` + strings.Repeat("x", 3<<20) + `"}`
+	rows, found, err := readAll(t, export.Kurz, []byte("\n"+strings.Join([]string{
+		link("one"), `{"long_url":"https://exa`, "", link("two"), "[7]", link("a") + link("b"), "\x01\xff", long, `{"title":"x"}`, link("three"), `{"long_url"`,
+	}, "\n")))
+	if err != nil || found.Kind != "json" || found.Rows != len(rows) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprint(r.Number, " ", r.ShortCode, r.Err))
+	}
+	want := []string{
+		"1 one", "2 line 3 is no JSON object: unexpected EOF", "3 two", `4 line 6 is no JSON object: it is "[7]"`, "5 line 7 is no JSON object: something follows it",
+		"6 line 8 is no JSON object: invalid character '\\x01' looking for beginning of value", "7 line 9 is no JSON object: it has more than 1048576 bytes",
+		"8 it has no destination", "9 three", "10 line 12 is no JSON object: unexpected EOF",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
