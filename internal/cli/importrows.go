@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +27,10 @@ import (
 // Each row is made with an operation of its own, so that an import that was
 // ended in its middle, in whatever way, can be run again: what is made is not
 // made twice. See operations.
-type importRows struct{ user, failures string }
+type importRows struct {
+	user, failures string
+	named          bool // failures were named, not put beside the file
+}
 
 // rowsReport says what an import of rows did.
 type rowsReport struct {
@@ -54,16 +59,13 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 		return err
 	}
 	defer in.Close()
-	if i.failures == "" && path != standard {
-		i.failures = path + ".failures.csv"
-	}
-	if err := i.sparesInput(path); err != nil {
-		return usageError{err, c.CommandPath()}
+	if err := i.prepare(c, path); err != nil {
+		return err
 	}
 	bar := newBar(w, "importing")
 	rows, format, err := openRows(&counted{r: in, total: size, tell: bar.reach})
 	if err != nil {
-		return fmt.Errorf("%s: %s\nIf another shortener gave the file, name it with --from", path, reason(err))
+		return fmt.Errorf("%s: %s\nIf another shortener gave the file, name it with --from", path, whatFailed(err))
 	}
 	data, err := backend.OpenBulk(c.Context(), &s.Settings)
 	if err != nil {
@@ -79,6 +81,38 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 		return m.stopped(path, err)
 	}
 	return m.print(w, c)
+}
+
+// prepare finds out where failures go, and that they can, before a row is made.
+func (i *importRows) prepare(c *cobra.Command, path string) error {
+	if i.named = i.failures != ""; !i.named && path != standard {
+		i.failures = path + ".failures.csv"
+	}
+	if err := i.sparesInput(path); err != nil {
+		return usageError{err, c.CommandPath()}
+	}
+	if err := i.takesFailures(); err != nil {
+		return fmt.Errorf("the rows that fail can't be written to %s: %w\nName another file for them with --failures; no row was made", i.failures, err)
+	}
+	return nil
+}
+
+// takesFailures tries to write where failures go.
+func (i *importRows) takesFailures() error {
+	if i.failures == "" {
+		return nil
+	}
+	if info, err := os.Stat(i.failures); err == nil && info.IsDir() {
+		return errors.New("it is a folder")
+	}
+	f, err := os.CreateTemp(filepath.Dir(i.failures), filepath.Base(i.failures)+".*")
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err // the path is not what was asked for
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // sparesInput refuses to write the failures over the file.
@@ -230,11 +264,15 @@ func (m *rowMaker) stopped(path string, err error) error {
 	if m == nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	text := err.Error()
-	if fault.CodeOf(err) != fault.Internal {
-		text = reason(err)
+	return fmt.Errorf("%s: stopped after row %d: %s\nThe rows up to there are made; run the same again to go on", path, m.report.Rows, whatFailed(err))
+}
+
+// whatFailed is reason for errors that are no faults, too.
+func whatFailed(err error) string {
+	if fault.CodeOf(err) == fault.Internal {
+		return strings.TrimSpace(err.Error())
 	}
-	return fmt.Errorf("%s: stopped after row %d: %s\nThe rows up to there are made; run the same again to go on", path, m.report.Rows, strings.TrimSpace(text))
+	return reason(err)
 }
 
 // print tells what was made on standard output.

@@ -34,11 +34,8 @@ func (i *importRows) send(w *World, c *cobra.Command, s *config.Loaded, path str
 		return err
 	}
 	defer in.Close()
-	if i.failures == "" && path != standard {
-		i.failures = path + ".failures.csv"
-	}
-	if err := i.sparesInput(path); err != nil {
-		return usageError{err, c.CommandPath()}
+	if err := i.prepare(c, path); err != nil {
+		return err
 	}
 	name, err := nameOf(in)
 	if err != nil {
