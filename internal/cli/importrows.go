@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	if err := closing(data, err); err != nil {
 		return m.stopped(path, err)
 	}
+	if m.report.Failed == 0 {
+		i.clear(w)
+	}
 	return m.print(w, c)
 }
 
@@ -125,6 +129,33 @@ func (i *importRows) sparesInput(path string) error {
 		return fmt.Errorf("--failures %s is the file to be imported: name another", i.failures)
 	}
 	return nil
+}
+
+// clear removes the failures of an earlier run, now that no row failed: those
+// beside the file, where they would have been replaced, and nothing that does not
+// begin as kurz writes them.
+func (i *importRows) clear(w *World) {
+	if i.named || !listsFailures(i.failures) {
+		return
+	}
+	text := "is of an earlier run, and was removed"
+	if err := os.Remove(i.failures); err != nil {
+		text = "is of an earlier run, and can't be removed: " + err.Error()
+	}
+	fmt.Fprintf(w.Stderr, "%s %s\n", i.failures, text)
+}
+
+func listsFailures(path string) bool {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	header, _ := bufio.NewReader(io.LimitReader(f, 64<<10)).ReadString('\n') // a shorter one is none
+	return strings.HasSuffix(header, ",row,code,error\r\n")
 }
 
 // openRows finds out how a file is written: an array, objects a line each, or a

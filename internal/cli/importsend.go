@@ -91,6 +91,7 @@ func (i *importRows) sent(ctx context.Context, w *World, c *cobra.Command, serve
 	case r.Failed > 0:
 		return errSaid
 	}
+	i.clear(w)
 	return nil
 }
 
