@@ -64,6 +64,8 @@ func TestRows(t *testing.T) {
 		"ends of lines":            {job.CSV, strings.ReplaceAll(table, "\n", "\r\n"), plain},
 		"semicolons":               {job.CSV, strings.ReplaceAll(table, ",", ";"), plain},
 		"tabs":                     {job.CSV, strings.ReplaceAll(table, ",", "\t"), plain},
+		"a word for Excel":         {job.CSV, "sep=;\r\n" + strings.ReplaceAll(table, ",", ";"), plain},
+		"ends of old Macs":         {job.CSV, strings.ReplaceAll(table, "\n", "\r"), plain},
 		"a mark":                   {job.CSV, "\ufeff" + table, plain},
 		"UTF-16, little end first": {job.CSV, inUTF16(table, false), plain},
 		"UTF-16, big end first":    {job.CSV, inUTF16(table, true), plain},

@@ -205,6 +205,7 @@ func TestReadRefuses(t *testing.T) {
 		{"numbers", export.Kurz, "{\"items\":[]}\n7", "7 where an object should be"},
 		{"an endless text", export.Kutt, `{"data":["` + strings.Repeat("x", 8<<20), "has a row of more than 1048576 bytes"},
 		{"endless blanks", export.Kutt, `{"data":[` + strings.Repeat(" ", 8<<20), "has a row of more than 1048576 bytes"},
+		{"what separates alone", export.CSV, "sep=;", "has no header"},
 		{"an open quote", export.CSV, "url\n\"https://example.com/", "within quotes"},
 		{"no UTF-8", export.CSV, "url,title\nhttps://example.com/,\xff\n", "neither UTF-8 nor UTF-16"},
 		{"an endless row", export.CSV, "url\n\"" + strings.Repeat("x", 2<<20), "is a quote missing"},
@@ -225,6 +226,30 @@ func TestReadRefuses(t *testing.T) {
 	stop := errors.New("enough")
 	if _, err := export.Read(export.CSV, strings.NewReader("url\nx\ny\n"), func(*export.Row) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
+	}
+}
+
+// What spreadsheets make of a table is the same table.
+func TestTablesOfSpreadsheets(t *testing.T) {
+	const table = "url,title\nhttps://example.com/a,\"A\r\nB\"\nhttps://example.com/b,B\n"
+	want, _, err := readAll(t, export.CSV, []byte(table))
+	if err != nil || len(want) != 2 || want[0].Title != "A\r\nB" {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	semicolons := strings.ReplaceAll(table, ",", ";")
+	crs := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(table, "\r\n", "~"), "\n", "\r"), "~", "\r\n")
+	for name, data := range map[string]string{
+		"what separates":              "sep=;\n" + semicolons,
+		"what separates, in Windows":  "\ufeffSEP=;\r\n" + semicolons,
+		"what separates, said once":   "sep=|\n" + strings.ReplaceAll(table, ",", "|"),
+		"lines of old Macs":           crs,
+		"what separates, on old Macs": "sep=;\r" + strings.ReplaceAll(crs, ",", ";"),
+		"empty lines first":           "\n\n" + table,
+	} {
+		got, _, err := readAll(t, export.CSV, []byte(data))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
 	}
 }
 
