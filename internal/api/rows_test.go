@@ -167,6 +167,8 @@ func TestFilesAtFault(t *testing.T) {
 		"another character set": {job.CSV, "long_url\nhttps://a.example/\xe4\n", "UTF-8"},
 		"no destination":        {job.CSV, "title\nx\n", "long_url is needed"},
 		"an unknown column":     {job.CSV, "long_url,colour\n", "colour is no column"},
+		"very many of them":     {job.CSV, "title" + strings.Repeat(",colour", 20_000) + "\n", "; header has 19995 more columns that can't be taken; long_url is needed; header may have"},
+		"no header":             {job.CSV, "sep=;\n", "no header"},
 		"what may be":           {job.CSV, "long_url,colour\n", "custom_alias, domain, content_id"},
 		"a column twice":        {job.CSV, "long_url,long_url\n", "long_url is given twice"},
 		"a column of kurz":      {job.CSV, "long_url,clicks\n", "clicks is set by the server"},

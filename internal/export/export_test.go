@@ -194,6 +194,8 @@ func TestReadRefuses(t *testing.T) {
 		{"nothing", export.CSV, "  \n", "is empty"},
 		{"no text", export.CSV, "PK\x03\x04\x00\x00", "is not text"},
 		{"unknown columns", export.Shlink, "shortCode,longUrl,colour\na,b,c\n", `columns "colour" are unknown; known are crawlable, createdat, `},
+		{"very many", export.Dub, "url" + strings.Repeat(",colour", 20_000) + "\n", strings.Repeat(`"colour", `, 4) + `"colour" and 19995 more are unknown; known are`},
+		{"one column, very often", export.Kurz, strings.Repeat("title,", 20_000) + "title\n", "title, title and 19951 more, known are"},
 		{"no destination", export.Kurz, "short_code,title\na,b\n", "No column of this export of kurz is the destination; it has short_code, title"},
 		{"another's columns", export.YOURLS, "Short link,Destination URL\na,b\n", `columns "Short link", "Destination URL" are unknown`},
 		{"another's document", export.Shlink, `{"version":9,"urls":[]}`, `it has "urls, version", and neither a list of links (shorturls, data) nor a link`},
