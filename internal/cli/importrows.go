@@ -159,8 +159,12 @@ func listsFailures(path string) bool {
 }
 
 // openRows finds out how a file is written: an array, objects a line each, or a
-// table.
+// table, packed or not.
 func openRows(r io.Reader) (job.Rows, job.Format, error) {
+	r, err := unpacked(r)
+	if err != nil {
+		return nil, "", err
+	}
 	text, first, err := export.OpenText(r)
 	if err != nil {
 		return nil, "", err

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -136,6 +137,9 @@ func wholeFile(path string, write func(io.Writer) error) error {
 func fileToSend(in io.Reader, tell func(done int64)) (io.Reader, client.BulkFormat) {
 	buffered := bufio.NewReader(in)
 	begin, _ := buffered.Peek(4096) // a shorter file is no error
+	if z, err := gzip.NewReader(bytes.NewReader(begin)); err == nil {
+		begin, _ = io.ReadAll(io.LimitReader(z, 4096)) // it is cut off
+	}
 	begin = bytes.TrimLeft(begin, "\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
 	format := client.BulkCSV
 	switch {
