@@ -376,7 +376,7 @@ func (m *mover) imported(r *export.Row) link.Imported {
 			ExpiredURL: r.ExpiredURL, RedirectStatus: r.RedirectStatus, EdgeTTL: seconds(r.EdgeTTL), ForwardQuery: r.ForwardQuery,
 			Title: r.Title, Notes: r.Notes, Tags: r.Tags, ContentID: r.ContentID,
 		},
-		Generated: m.format == export.Kurz && !r.Alias, Owner: m.ownerOf(r.Owner),
+		Generated: m.format == export.Kurz && !r.Alias, Owner: m.ownerOf(r.Owner, r.OwnerEmail),
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, RevokedAt: r.RevokedAt, PriorClicks: r.Clicks,
 	}
 	if r.Banned && i.RevokedAt.IsZero() {
@@ -404,12 +404,20 @@ func (m *mover) domainOf(host string) string {
 	return m.domain
 }
 
-func (m *mover) ownerOf(name string) account.ID {
-	if m.all != 0 || name == "" {
+// ownerOf gives the user who owned a link: by ID, as after a restore, or by email,
+// as where accounts were made anew.
+func (m *mover) ownerOf(name, email string) account.ID {
+	if m.all != 0 || name == "" && email == "" {
 		return m.all
 	}
 	if id, ok := m.users[name]; ok {
 		return id
+	}
+	if id, ok := m.users[strings.ToLower(email)]; ok {
+		return id
+	}
+	if email != "" {
+		name = email // by which people know who it is
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -30,6 +30,8 @@ type source interface {
 	Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error)
 	AllStats(ctx context.Context, s client.Stats) (*client.Report, error)
 	QR(ctx context.Context, code string, q client.QR) ([]byte, error)
+	// Email gives that of an owner; "" where it is not told.
+	Email(ctx context.Context, owner string) (string, error)
 }
 
 // withLinks calls fn with the server that KURZ_SERVER names, or, without one,
@@ -45,7 +47,7 @@ func withLinks(w *World, c *cobra.Command, domain string, fn func(context.Contex
 		if err != nil {
 			return err
 		}
-		return fn(c.Context(), server.On(domain))
+		return fn(c.Context(), &remote{Client: server.On(domain)})
 	}
 	data, err := backend.OpenData(c.Context(), &s.Settings)
 	if err != nil {
@@ -63,8 +65,31 @@ func closing(data *backend.Data, err error) error {
 	return errors.Join(err, data.Close())
 }
 
+// remote is a server as a source.
+type remote struct {
+	*client.Client
+	me *client.User
+}
+
+// Email gives that of whose key it is: a server tells no other.
+func (r *remote) Email(ctx context.Context, owner string) (string, error) {
+	if r.me == nil {
+		me, err := r.Me(ctx)
+		if err != nil {
+			return "", err
+		}
+		r.me = me
+	}
+	if r.me.ID != owner {
+		return "", nil
+	}
+	return r.me.Email, nil
+}
+
 // folder is the data folder as a source.
 type folder struct {
+	people  *account.Directory
+	emails  map[string]string // those that were asked for, by owner
 	links   *link.Registry
 	reports click.Reports
 	domains *link.Domains
@@ -85,6 +110,7 @@ func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*
 		return nil, err
 	}
 	return &folder{
+		people: account.NewDirectory(data.Accounts, w.Now, w.Rand), emails: map[string]string{},
 		links: core.Registry, reports: data.Reports, domains: core.Domains,
 		domain: d, named: domain != "", now: w.Now, period: app.VisitorPeriod(&s.Settings),
 		logo: core.Logo,
@@ -145,6 +171,24 @@ func (f *folder) Create(ctx context.Context, n client.NewLink) (*client.Link, er
 		return nil, err
 	}
 	return f.show(&l, 0), nil
+}
+
+// Email is that of source.
+func (f *folder) Email(ctx context.Context, owner string) (string, error) {
+	email, known := f.emails[owner]
+	if known {
+		return email, nil
+	}
+	id, err := account.ParseID(owner)
+	if err != nil {
+		return "", err
+	}
+	u, err := f.people.User(ctx, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return "", err
+	}
+	f.emails[owner] = u.Email
+	return u.Email, nil
 }
 
 // List gives everybody's links.

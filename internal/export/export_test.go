@@ -134,7 +134,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		}
 		l := export.Link{
 			ShortCode: "abc", ShortURL: "https://go.example/abc", Domain: "go.example", LongURL: "https://example.com/?" + text("query"),
-			Status: "active", Clicks: rapid.Int64Range(0, 1<<60).Draw(t, "clicks"), PriorClicks: 3, Owner: "usr_1", Title: text("title"), Notes: text("notes"),
+			Status: "active", Clicks: rapid.Int64Range(0, 1<<60).Draw(t, "clicks"), PriorClicks: 3, Owner: "usr_1", OwnerEmail: "=ann@example.org", Title: text("title"), Notes: text("notes"),
 			Tags: tags, ContentID: text("content_id"), RedirectStatus: 307, EdgeTTL: 60, ForwardQuery: rapid.Bool().Draw(t, "forward"), ExpiredURL: "https://example.com/over",
 			CreatedAt: moment("created"), UpdatedAt: moment("updated"), StartsAt: moment("starts"), ExpiresAt: moment("expires"), RevokedAt: moment("revoked"),
 		}
@@ -142,7 +142,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			l.CustomAlias = l.ShortCode
 		}
 		want := export.Row{
-			Number: 1, ShortCode: l.ShortCode, Domain: l.Domain, LongURL: l.LongURL, Alias: l.CustomAlias != "", Owner: l.Owner, Title: l.Title, Notes: l.Notes,
+			Number: 1, ShortCode: l.ShortCode, Domain: l.Domain, LongURL: l.LongURL, Alias: l.CustomAlias != "", Owner: l.Owner, OwnerEmail: l.OwnerEmail, Title: l.Title, Notes: l.Notes,
 			Tags: l.Tags, ContentID: l.ContentID, RedirectStatus: 307, EdgeTTL: 60, ForwardQuery: l.ForwardQuery, ExpiredURL: l.ExpiredURL, Clicks: l.Clicks,
 			CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt,
 		}
