@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"iter"
 	"net/http"
 	"slices"
@@ -131,31 +132,36 @@ func newCore(w *World, s *config.Loaded, data *backend.Data) (*app.Core, error) 
 	if served && at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
 		s.CodeLength = at.CodeLength
 	}
-	codes := lateCodes(sync.OnceValues(func() (link.Codes, error) {
+	codes := &lateCodes{open: func(ctx context.Context) (link.Codes, error) {
 		if served && at.CodeKey != "" {
-			mark, err := backend.CodeKeyMark(&s.Settings, w.Rand)
+			mark, err := backend.CodeKeyMark(&s.Settings)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && mark != "" && mark != at.CodeKey {
+				err = errors.New("the server on this folder has another KURZ_CODE_KEY: give this command the same one, or name the server with --server")
+			}
 			if err != nil {
 				return nil, err
 			}
-			if mark != "" && mark != at.CodeKey {
-				return nil, errors.New("the server on this folder has another KURZ_CODE_KEY: give this command the same one, or name the server with --server")
-			}
 		}
-		return data.Codes(&s.Settings, w.Now, w.Rand)
-	}))
+		return data.Codes(ctx, &s.Settings, w.Now, w.Rand)
+	}}
 	return app.NewCore(&s.Settings, data.Links, codes, app.Surroundings{Now: w.Now, Rand: w.Rand})
 }
 
 // lateCodes are opened with the first code: most commands need none.
-type lateCodes func() (link.Codes, error)
+type lateCodes struct {
+	open  func(context.Context) (link.Codes, error)
+	once  sync.Once
+	codes link.Codes
+	err   error
+}
 
 // Next implements link.Codes.
-func (open lateCodes) Next(ctx context.Context, d link.Draw) (link.Code, error) {
-	codes, err := open()
-	if err != nil {
-		return "", err
+func (l *lateCodes) Next(ctx context.Context, d link.Draw) (link.Code, error) {
+	l.once.Do(func() { l.codes, l.err = l.open(ctx) })
+	if l.err != nil {
+		return "", l.err
 	}
-	return codes.Next(ctx, d)
+	return l.codes.Next(ctx, d)
 }
 
 // Create makes a link of nobody's.
