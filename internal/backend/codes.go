@@ -129,20 +129,24 @@ func newCodeKey(ctx context.Context, s *config.Settings, store *sqlite.Codes, by
 	return codeKey(s)
 }
 
-// InspectCodes tells in a few words how codes are made, and changes nothing. A
-// key in the data folder that is damaged is an error, whether it is in use or not.
-func InspectCodes(s *config.Settings) (string, error) {
+// InspectCodes tells in a few words how codes are made, beside a server unless at
+// is zero, and changes nothing. A key in the data folder that is damaged is an
+// error, whether it is in use or not.
+func InspectCodes(s *config.Settings, at Serving) (string, error) {
 	text := fmt.Sprintf("%s, %d characters", s.CodeStrategy, s.CodeLength)
 	if link.Strategy(s.CodeStrategy) == link.Snowflake {
 		text = s.CodeStrategy
 	}
 	_, err := codeKeyOf(s.Data)
 	none := errors.Is(err, fs.ErrNotExist)
+	mark, unmarked := CodeKeyMark(s)
 	switch {
 	case err != nil && !none:
 		return "", err
 	case link.Strategy(s.CodeStrategy) != link.Sequence:
 		return text, nil
+	case at.CodeKey != "" && (unmarked != nil || mark != at.CodeKey):
+		return text + ", the key is the server's KURZ_CODE_KEY, which commands that make links need, too", nil
 	case s.CodeKey != "":
 		return text + ", the key is KURZ_CODE_KEY", nil
 	case none:

@@ -93,7 +93,7 @@ func TestStrategiesOfAServer(t *testing.T) {
 	dir := t.TempDir()
 	for _, strategy := range link.Strategies() {
 		s := load(t, dir, "KURZ_CODE_STRATEGY="+string(strategy), "KURZ_NODE=7")
-		text, err := backend.InspectCodes(s)
+		text, err := backend.InspectCodes(s, backend.Serving{})
 		if err != nil || !strings.HasPrefix(text, string(strategy)) {
 			t.Errorf("%s: %q, %v", strategy, text, err)
 		}

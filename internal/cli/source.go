@@ -126,12 +126,7 @@ func newCore(w *World, s *config.Loaded, data *backend.Data) (*app.Core, error) 
 	if served && s.Default("KURZ_BASE_URL") {
 		s.BaseURL, s.Domains = at.Base(), at.Domains
 	}
-	if served && at.CodeStrategy != "" && s.Default("KURZ_CODE_STRATEGY") {
-		s.CodeStrategy = at.CodeStrategy
-	}
-	if served && at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
-		s.CodeLength = at.CodeLength
-	}
+	codesAs(at, s)
 	codes := &lateCodes{open: func(ctx context.Context) (link.Codes, error) {
 		if served && at.CodeKey != "" {
 			mark, err := backend.CodeKeyMark(&s.Settings)
@@ -145,6 +140,17 @@ func newCore(w *World, s *config.Loaded, data *backend.Data) (*app.Core, error) 
 		return data.Codes(ctx, &s.Settings, w.Now, w.Rand)
 	}}
 	return app.NewCore(&s.Settings, data.Links, codes, app.Surroundings{Now: w.Now, Rand: w.Rand})
+}
+
+// codesAs has codes made as a server does, where the settings do not say; a zero
+// server changes nothing.
+func codesAs(at backend.Serving, s *config.Loaded) {
+	if at.CodeStrategy != "" && s.Default("KURZ_CODE_STRATEGY") {
+		s.CodeStrategy = at.CodeStrategy
+	}
+	if at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
+		s.CodeLength = at.CodeLength
+	}
 }
 
 // lateCodes are opened with the first code: most commands need none.
