@@ -21,12 +21,12 @@ func (in *input) readLines(lines *lineReader, first map[string]any) error {
 		if end != nil {
 			return end
 		}
-		var o map[string]any
-		why := fmt.Errorf("it has more than %d bytes", maxRecord)
-		if whole {
-			o, why = objectIn(line)
-		} else if err := lines.skip(); err != nil {
-			return err
+		o, why := objectIn(line)
+		if !whole {
+			why = fmt.Errorf("it has more than %d bytes", maxRecord)
+			if err := lines.skip(); err != nil {
+				return err
+			}
 		}
 		if why != nil {
 			err = in.give(&Row{Err: fmt.Errorf("line %d is no JSON object: %w", lines.number, why)})
