@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -48,8 +49,8 @@ const bulkPath = "/api/v1/bulk"
 
 // Bulk sends a file of links, as it is read, and gives the job that makes them.
 // A file that is an io.Seeker is sent again where the connection breaks, from
-// where it stood; the server makes one job of it. There is no time limit but
-// ctx.
+// where it stood; the server makes one job of it. A file that gzip packed is sent
+// as it is, with the format of what is in it. There is no time limit but ctx.
 func (c *Client) Bulk(ctx context.Context, f BulkFormat, file io.Reader) (*BulkJob, error) {
 	return c.BulkOnce(ctx, f, file, rand.Text())
 }
@@ -69,7 +70,11 @@ func (c *Client) BulkOnce(ctx context.Context, f BulkFormat, file io.Reader, nam
 	q := call{method: http.MethodPost, path: bulkPath, contentType: string(f), idempotency: name}
 	for attempt := 0; ; attempt++ {
 		var j BulkJob
-		err := c.stream(ctx, q, io.NopCloser(file), func(answer io.Reader) error {
+		in := bufio.NewReader(file)
+		if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" { // a shorter file is not packed
+			q.encoding = "gzip"
+		}
+		err := c.stream(ctx, q, io.NopCloser(in), func(answer io.Reader) error {
 			return json.NewDecoder(io.LimitReader(answer, maxAnswer)).Decode(&j)
 		})
 		if err == nil {
@@ -157,6 +162,9 @@ func (c *Client) stream(ctx context.Context, q call, body io.ReadCloser, read fu
 	if body != nil {
 		req.Body, req.ContentLength, req.GetBody = body, -1, nil
 		req.Header.Set("Content-Type", q.contentType)
+		if q.encoding != "" {
+			req.Header.Set("Content-Encoding", q.encoding)
+		}
 	}
 	h := *c.http
 	h.Timeout = 0

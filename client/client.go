@@ -93,6 +93,7 @@ type call struct {
 	query        url.Values
 	body         any
 	contentType  string
+	encoding     string // of a body of any length
 	idempotency  string
 	ifMatch      string
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -108,6 +109,9 @@ func columnNames() string {
 	return strings.Join(names, ", ")
 }
 
+// maxBadColumns bounds the columns at fault that are told of.
+const maxBadColumns = 5
+
 func newCSVRows(r io.Reader) (*csvRows, error) {
 	table, err := export.OpenTable(r)
 	if err != nil {
@@ -131,6 +135,9 @@ func newCSVRows(r io.Reader) (*csvRows, error) {
 			c.columns = append(c.columns, &columnsOfCSV[i])
 		}
 		seen[plain] = true
+	}
+	if more := len(details) - maxBadColumns; more > 0 {
+		details = append(details[:maxBadColumns], fault.Detail{Field: "header", Reason: fmt.Sprintf("has %d more columns that can't be taken", more)})
 	}
 	if !seen["long_url"] {
 		details = append(details, fault.Detail{Field: "long_url", Reason: "is needed"})

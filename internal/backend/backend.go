@@ -189,7 +189,7 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 	if err != nil {
 		return err
 	}
-	codes, err := b.data.codes(s, codeSource{o, true})
+	codes, err := b.data.codes(ctx, s, codeSource{o, true})
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestCodeKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		codes, err := d.Codes(s, time.Now, rand.Reader)
+		codes, err := d.Codes(t.Context(), s, time.Now, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,16 +56,16 @@ func TestCodeKey(t *testing.T) {
 		draw(codes)
 		draw(b.Parts.Codes)
 	}
-	mark, err := backend.CodeKeyMark(s, rand.Reader)
+	mark, err := backend.CodeKeyMark(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	given := load(t, dir, sequence, "KURZ_CODE_KEY="+strings.TrimSpace(string(text)))
-	if again, err := backend.CodeKeyMark(given, rand.Reader); err != nil || again != mark || mark == "" {
+	if again, err := backend.CodeKeyMark(given); err != nil || again != mark || mark == "" {
 		t.Errorf("the key of the file in the settings: %q, want %q, %v", again, mark, err)
 	}
 	given = load(t, dir, sequence, "KURZ_CODE_KEY=quite another key")
-	if other, err := backend.CodeKeyMark(given, rand.Reader); err != nil || other == mark {
+	if other, err := backend.CodeKeyMark(given); err != nil || other == mark {
 		t.Errorf("another key: %q, %v", other, err)
 	}
 	if err := d.Close(); err != nil {
@@ -93,7 +93,7 @@ func TestStrategiesOfAServer(t *testing.T) {
 	dir := t.TempDir()
 	for _, strategy := range link.Strategies() {
 		s := load(t, dir, "KURZ_CODE_STRATEGY="+string(strategy), "KURZ_NODE=7")
-		text, err := backend.InspectCodes(s)
+		text, err := backend.InspectCodes(s, backend.Serving{})
 		if err != nil || !strings.HasPrefix(text, string(strategy)) {
 			t.Errorf("%s: %q, %v", strategy, text, err)
 		}

@@ -212,7 +212,7 @@ func TestCreatingProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codes, err := data.Codes(s, time.Now, rand.Reader)
+	codes, err := data.Codes(t.Context(), s, time.Now, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

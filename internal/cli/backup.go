@@ -95,7 +95,7 @@ func verifyBackup(w *World, c *cobra.Command, path string) error {
 }
 
 // openBackup opens a file, or standard input, and gives its size; 0 if it has
-// none.
+// none. A folder is refused.
 func openBackup(path string) (io.ReadCloser, int64, error) {
 	if path == standard {
 		return os.Stdin, 0, nil
@@ -105,6 +105,9 @@ func openBackup(path string) (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a folder: name a file", path)
+	}
 	if err != nil {
 		_ = f.Close()
 		return nil, 0, err

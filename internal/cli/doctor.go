@@ -130,7 +130,7 @@ func (d *doctor) examine(ctx context.Context, loaded *config.Loaded) {
 	d.folder(info)
 	d.space()
 	d.databases(ctx)
-	d.codes()
+	d.codes(*loaded)
 	served, err := backend.Served(d.s.Data)
 	if err != nil {
 		d.add("server", levelFail, err.Error(), "run this as the user who runs kurz")
@@ -213,14 +213,22 @@ func (d *doctor) folder(info fs.FileInfo) {
 	d.add("folder", levelOK, d.s.Data, "")
 }
 
-// codes looks at how codes are made.
-func (d *doctor) codes() {
-	text, err := backend.InspectCodes(d.s)
+// codes looks at how commands make codes: as the server here, unless they are told
+// otherwise.
+func (d *doctor) codes(s config.Loaded) {
+	whose := "by these settings"
+	at, err := backend.ReadServing(s.Data)
+	if err == nil {
+		if codesAs(at, &s); s.CodeStrategy == at.CodeStrategy && s.CodeLength == at.CodeLength {
+			whose = "as the server"
+		}
+	}
+	text, err := backend.InspectCodes(&s.Settings, at)
 	if err != nil {
 		d.add("codes", levelFail, err.Error(), "")
 		return
 	}
-	d.add("codes", levelOK, text, "")
+	d.add("codes", levelOK, whose+": "+text, "")
 }
 
 func (d *doctor) space() {

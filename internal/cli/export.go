@@ -76,7 +76,13 @@ func exportTo(ctx context.Context, src source, to io.Writer, format string) erro
 		if err != nil {
 			return err
 		}
-		if err := out.Write(exported(l)); err != nil {
+		row := exported(l)
+		if l.Owner != "" {
+			if row.OwnerEmail, err = src.Email(ctx, l.Owner); err != nil {
+				return err
+			}
+		}
+		if err := out.Write(row); err != nil {
 			return err
 		}
 	}

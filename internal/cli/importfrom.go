@@ -33,7 +33,8 @@ func importCommand(w *World) *cobra.Command {
 	c := addJSON(&cobra.Command{
 		Use: "import FILE", Short: "Make links of a file, or take them over from another shortener", Args: cobra.ExactArgs(1),
 		Long: `Make a link of each row of a file, of any length: in the data folder, beside its
-server or not, or with --server as a bulk job of that server. The file, or standard input with -, is
+server or not, or with --server as a bulk job of that server. The file, or
+standard input with -, packed by gzip or not, is
 
   CSV     with a header that names the columns: long_url, and if wanted
           custom_alias, domain, title, tags, notes, expires_at, … as in the API;
@@ -231,6 +232,10 @@ func (i *importFrom) mover(ctx context.Context, w *World, s *config.Loaded, data
 
 // read imports the rows of a file, several at a time.
 func (m *mover) read(ctx context.Context, in io.Reader, workers int) error {
+	text, err := unpacked(in)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	rows := make(chan *export.Row, workers)
@@ -244,7 +249,7 @@ func (m *mover) read(ctx context.Context, in io.Reader, workers int) error {
 			}
 		})
 	}
-	found, err := export.Read(m.format, in, func(r *export.Row) error {
+	found, err := export.Read(m.format, text, func(r *export.Row) error {
 		select {
 		case rows <- r:
 			return nil
@@ -371,7 +376,7 @@ func (m *mover) imported(r *export.Row) link.Imported {
 			ExpiredURL: r.ExpiredURL, RedirectStatus: r.RedirectStatus, EdgeTTL: seconds(r.EdgeTTL), ForwardQuery: r.ForwardQuery,
 			Title: r.Title, Notes: r.Notes, Tags: r.Tags, ContentID: r.ContentID,
 		},
-		Generated: m.format == export.Kurz && !r.Alias, Owner: m.ownerOf(r.Owner),
+		Generated: m.format == export.Kurz && !r.Alias, Owner: m.ownerOf(r.Owner, r.OwnerEmail),
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, RevokedAt: r.RevokedAt, PriorClicks: r.Clicks,
 	}
 	if r.Banned && i.RevokedAt.IsZero() {
@@ -399,12 +404,20 @@ func (m *mover) domainOf(host string) string {
 	return m.domain
 }
 
-func (m *mover) ownerOf(name string) account.ID {
-	if m.all != 0 || name == "" {
+// ownerOf gives the user who owned a link: by ID, as after a restore, or by email,
+// as where accounts were made anew.
+func (m *mover) ownerOf(name, email string) account.ID {
+	if m.all != 0 || name == "" && email == "" {
 		return m.all
 	}
 	if id, ok := m.users[name]; ok {
 		return id
+	}
+	if id, ok := m.users[strings.ToLower(email)]; ok {
+		return id
+	}
+	if email != "" {
+		name = email // by which people know who it is
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

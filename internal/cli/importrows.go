@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +28,10 @@ import (
 // Each row is made with an operation of its own, so that an import that was
 // ended in its middle, in whatever way, can be run again: what is made is not
 // made twice. See operations.
-type importRows struct{ user, failures string }
+type importRows struct {
+	user, failures string
+	named          bool // failures were named, not put beside the file
+}
 
 // rowsReport says what an import of rows did.
 type rowsReport struct {
@@ -54,16 +60,13 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 		return err
 	}
 	defer in.Close()
-	if i.failures == "" && path != standard {
-		i.failures = path + ".failures.csv"
-	}
-	if err := i.sparesInput(path); err != nil {
-		return usageError{err, c.CommandPath()}
+	if err := i.prepare(c, path); err != nil {
+		return err
 	}
 	bar := newBar(w, "importing")
 	rows, format, err := openRows(&counted{r: in, total: size, tell: bar.reach})
 	if err != nil {
-		return fmt.Errorf("%s: %s\nIf another shortener gave the file, name it with --from", path, reason(err))
+		return fmt.Errorf("%s: %s\nIf another shortener gave the file, name it with --from", path, whatFailed(err))
 	}
 	data, err := backend.OpenBulk(c.Context(), &s.Settings)
 	if err != nil {
@@ -78,7 +81,42 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	if err := closing(data, err); err != nil {
 		return m.stopped(path, err)
 	}
+	if m.report.Failed == 0 {
+		i.clear(w)
+	}
 	return m.print(w, c)
+}
+
+// prepare finds out where failures go, and that they can, before a row is made.
+func (i *importRows) prepare(c *cobra.Command, path string) error {
+	if i.named = i.failures != ""; !i.named && path != standard {
+		i.failures = path + ".failures.csv"
+	}
+	if err := i.sparesInput(path); err != nil {
+		return usageError{err, c.CommandPath()}
+	}
+	if err := i.takesFailures(); err != nil {
+		return fmt.Errorf("the rows that fail can't be written to %s: %w\nName another file for them with --failures; no row was made", i.failures, err)
+	}
+	return nil
+}
+
+// takesFailures tries to write where failures go.
+func (i *importRows) takesFailures() error {
+	if i.failures == "" {
+		return nil
+	}
+	if info, err := os.Stat(i.failures); err == nil && info.IsDir() {
+		return errors.New("it is a folder")
+	}
+	f, err := os.CreateTemp(filepath.Dir(i.failures), filepath.Base(i.failures)+".*")
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err // the path is not what was asked for
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // sparesInput refuses to write the failures over the file.
@@ -93,9 +131,40 @@ func (i *importRows) sparesInput(path string) error {
 	return nil
 }
 
+// clear removes the failures of an earlier run, now that no row failed: those
+// beside the file, where they would have been replaced, and nothing that does not
+// begin as kurz writes them.
+func (i *importRows) clear(w *World) {
+	if i.named || !listsFailures(i.failures) {
+		return
+	}
+	text := "is of an earlier run, and was removed"
+	if err := os.Remove(i.failures); err != nil {
+		text = "is of an earlier run, and can't be removed: " + err.Error()
+	}
+	fmt.Fprintf(w.Stderr, "%s %s\n", i.failures, text)
+}
+
+func listsFailures(path string) bool {
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	header, _ := bufio.NewReader(io.LimitReader(f, 64<<10)).ReadString('\n') // a shorter one is none
+	return strings.HasSuffix(header, ",row,code,error\r\n")
+}
+
 // openRows finds out how a file is written: an array, objects a line each, or a
-// table.
+// table, packed or not.
 func openRows(r io.Reader) (job.Rows, job.Format, error) {
+	r, err := unpacked(r)
+	if err != nil {
+		return nil, "", err
+	}
 	text, first, err := export.OpenText(r)
 	if err != nil {
 		return nil, "", err
@@ -230,11 +299,15 @@ func (m *rowMaker) stopped(path string, err error) error {
 	if m == nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	text := err.Error()
-	if fault.CodeOf(err) != fault.Internal {
-		text = reason(err)
+	return fmt.Errorf("%s: stopped after row %d: %s\nThe rows up to there are made; run the same again to go on", path, m.report.Rows, whatFailed(err))
+}
+
+// whatFailed is reason for errors that are no faults, too.
+func whatFailed(err error) string {
+	if fault.CodeOf(err) == fault.Internal {
+		return strings.TrimSpace(err.Error())
 	}
-	return fmt.Errorf("%s: stopped after row %d: %s\nThe rows up to there are made; run the same again to go on", path, m.report.Rows, strings.TrimSpace(text))
+	return reason(err)
 }
 
 // print tells what was made on standard output.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -34,11 +35,8 @@ func (i *importRows) send(w *World, c *cobra.Command, s *config.Loaded, path str
 		return err
 	}
 	defer in.Close()
-	if i.failures == "" && path != standard {
-		i.failures = path + ".failures.csv"
-	}
-	if err := i.sparesInput(path); err != nil {
-		return usageError{err, c.CommandPath()}
+	if err := i.prepare(c, path); err != nil {
+		return err
 	}
 	name, err := nameOf(in)
 	if err != nil {
@@ -94,6 +92,7 @@ func (i *importRows) sent(ctx context.Context, w *World, c *cobra.Command, serve
 	case r.Failed > 0:
 		return errSaid
 	}
+	i.clear(w)
 	return nil
 }
 
@@ -138,6 +137,9 @@ func wholeFile(path string, write func(io.Writer) error) error {
 func fileToSend(in io.Reader, tell func(done int64)) (io.Reader, client.BulkFormat) {
 	buffered := bufio.NewReader(in)
 	begin, _ := buffered.Peek(4096) // a shorter file is no error
+	if z, err := gzip.NewReader(bytes.NewReader(begin)); err == nil {
+		begin, _ = io.ReadAll(io.LimitReader(z, 4096)) // it is cut off
+	}
 	begin = bytes.TrimLeft(begin, "\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
 	format := client.BulkCSV
 	switch {

@@ -117,7 +117,7 @@ func serve(ctx context.Context, w *World, s *config.Loaded) (err error) {
 	}
 	note := backend.NewServing(listeners, s.TLS(), s.BaseURL, s.Domains, w.Now())
 	note.CodeStrategy, note.CodeLength = s.CodeStrategy, s.CodeLength
-	if note.CodeKey, err = backend.CodeKeyMark(&s.Settings, w.Rand); err != nil {
+	if note.CodeKey, err = backend.CodeKeyMark(&s.Settings); err != nil {
 		return err
 	}
 	remove, err := backend.WriteServing(s.Data, note)

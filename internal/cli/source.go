@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"iter"
 	"net/http"
 	"slices"
@@ -30,6 +31,8 @@ type source interface {
 	Stats(ctx context.Context, code string, s client.Stats) (*client.Report, error)
 	AllStats(ctx context.Context, s client.Stats) (*client.Report, error)
 	QR(ctx context.Context, code string, q client.QR) ([]byte, error)
+	// Email gives that of an owner; "" where it is not told.
+	Email(ctx context.Context, owner string) (string, error)
 }
 
 // withLinks calls fn with the server that KURZ_SERVER names, or, without one,
@@ -45,7 +48,7 @@ func withLinks(w *World, c *cobra.Command, domain string, fn func(context.Contex
 		if err != nil {
 			return err
 		}
-		return fn(c.Context(), server.On(domain))
+		return fn(c.Context(), &remote{Client: server.On(domain)})
 	}
 	data, err := backend.OpenData(c.Context(), &s.Settings)
 	if err != nil {
@@ -63,8 +66,31 @@ func closing(data *backend.Data, err error) error {
 	return errors.Join(err, data.Close())
 }
 
+// remote is a server as a source.
+type remote struct {
+	*client.Client
+	me *client.User
+}
+
+// Email gives that of whose key it is: a server tells no other.
+func (r *remote) Email(ctx context.Context, owner string) (string, error) {
+	if r.me == nil {
+		me, err := r.Me(ctx)
+		if err != nil {
+			return "", err
+		}
+		r.me = me
+	}
+	if r.me.ID != owner {
+		return "", nil
+	}
+	return r.me.Email, nil
+}
+
 // folder is the data folder as a source.
 type folder struct {
+	people  *account.Directory
+	emails  map[string]string // those that were asked for, by owner
 	links   *link.Registry
 	reports click.Reports
 	domains *link.Domains
@@ -85,6 +111,7 @@ func newFolder(w *World, s *config.Loaded, data *backend.Data, domain string) (*
 		return nil, err
 	}
 	return &folder{
+		people: account.NewDirectory(data.Accounts, w.Now, w.Rand), emails: map[string]string{},
 		links: core.Registry, reports: data.Reports, domains: core.Domains,
 		domain: d, named: domain != "", now: w.Now, period: app.VisitorPeriod(&s.Settings),
 		logo: core.Logo,
@@ -99,37 +126,48 @@ func newCore(w *World, s *config.Loaded, data *backend.Data) (*app.Core, error) 
 	if served && s.Default("KURZ_BASE_URL") {
 		s.BaseURL, s.Domains = at.Base(), at.Domains
 	}
-	if served && at.CodeStrategy != "" && s.Default("KURZ_CODE_STRATEGY") {
-		s.CodeStrategy = at.CodeStrategy
-	}
-	if served && at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
-		s.CodeLength = at.CodeLength
-	}
-	codes := lateCodes(sync.OnceValues(func() (link.Codes, error) {
+	codesAs(at, s)
+	codes := &lateCodes{open: func(ctx context.Context) (link.Codes, error) {
 		if served && at.CodeKey != "" {
-			mark, err := backend.CodeKeyMark(&s.Settings, w.Rand)
+			mark, err := backend.CodeKeyMark(&s.Settings)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && mark != "" && mark != at.CodeKey {
+				err = errors.New("the server on this folder has another KURZ_CODE_KEY: give this command the same one, or name the server with --server")
+			}
 			if err != nil {
 				return nil, err
 			}
-			if mark != "" && mark != at.CodeKey {
-				return nil, errors.New("the server on this folder has another KURZ_CODE_KEY: give this command the same one, or name the server with --server")
-			}
 		}
-		return data.Codes(&s.Settings, w.Now, w.Rand)
-	}))
+		return data.Codes(ctx, &s.Settings, w.Now, w.Rand)
+	}}
 	return app.NewCore(&s.Settings, data.Links, codes, app.Surroundings{Now: w.Now, Rand: w.Rand})
 }
 
+// codesAs has codes made as a server does, where the settings do not say; a zero
+// server changes nothing.
+func codesAs(at backend.Serving, s *config.Loaded) {
+	if at.CodeStrategy != "" && s.Default("KURZ_CODE_STRATEGY") {
+		s.CodeStrategy = at.CodeStrategy
+	}
+	if at.CodeLength != 0 && s.Default("KURZ_CODE_LENGTH") {
+		s.CodeLength = at.CodeLength
+	}
+}
+
 // lateCodes are opened with the first code: most commands need none.
-type lateCodes func() (link.Codes, error)
+type lateCodes struct {
+	open  func(context.Context) (link.Codes, error)
+	once  sync.Once
+	codes link.Codes
+	err   error
+}
 
 // Next implements link.Codes.
-func (open lateCodes) Next(ctx context.Context, d link.Draw) (link.Code, error) {
-	codes, err := open()
-	if err != nil {
-		return "", err
+func (l *lateCodes) Next(ctx context.Context, d link.Draw) (link.Code, error) {
+	l.once.Do(func() { l.codes, l.err = l.open(ctx) })
+	if l.err != nil {
+		return "", l.err
 	}
-	return codes.Next(ctx, d)
+	return l.codes.Next(ctx, d)
 }
 
 // Create makes a link of nobody's.
@@ -145,6 +183,24 @@ func (f *folder) Create(ctx context.Context, n client.NewLink) (*client.Link, er
 		return nil, err
 	}
 	return f.show(&l, 0), nil
+}
+
+// Email is that of source.
+func (f *folder) Email(ctx context.Context, owner string) (string, error) {
+	email, known := f.emails[owner]
+	if known {
+		return email, nil
+	}
+	id, err := account.ParseID(owner)
+	if err != nil {
+		return "", err
+	}
+	u, err := f.people.User(ctx, id)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return "", err
+	}
+	f.emails[owner] = u.Email
+	return u.Email, nil
 }
 
 // List gives everybody's links.

@@ -164,6 +164,8 @@ func (r *Row) set(f field, name, value string) (err error) {
 		r.Alias, r.ShortCode = true, value
 	case owner:
 		r.Owner = value
+	case ownerEmail:
+		r.OwnerEmail = value
 	case title:
 		r.Title = value
 	case notes:

@@ -14,28 +14,25 @@ const maxRecord = 1 << 20
 
 // readCSV reads a table whose first row names its columns.
 func (in *input) readCSV(text *bufio.Reader) error {
-	c := &csvReader{in: text, comma: delimiter(text)}
-	header, err := c.record()
+	c := newCSVReader(text)
+	header, err := c.header()
 	if err != nil {
 		return err
-	}
-	for i := range header {
-		header[i] = strings.TrimSpace(header[i])
 	}
 	fields, err := in.columns(header)
 	if err != nil {
 		return err
 	}
 	for {
-		cells, err := c.record()
+		cells, err := c.row()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if len(cells) == 1 && strings.TrimSpace(cells[0]) == "" {
-			continue // an empty line
+		if len(cells) == 0 {
+			continue
 		}
 		if err := in.give(in.row(header, fields, cells, true)); err != nil {
 			return err
@@ -46,7 +43,7 @@ func (in *input) readCSV(text *bufio.Reader) error {
 // Table reads a CSV file of rows that have the columns that its header names.
 type Table struct {
 	Header []string
-	csv    csvReader
+	csv    *csvReader
 }
 
 // OpenTable reads the header. A file that is not text is fault.ValidationFailed.
@@ -55,16 +52,9 @@ func OpenTable(r io.Reader) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{csv: csvReader{in: text, comma: delimiter(text)}}
-	for len(t.Header) == 0 {
-		if t.Header, err = t.next(); err != nil {
-			return nil, err
-		}
-	}
-	for i := range t.Header {
-		t.Header[i] = strings.TrimSpace(t.Header[i])
-	}
-	return t, nil
+	t := &Table{csv: newCSVReader(text)}
+	t.Header, err = t.csv.header()
+	return t, err
 }
 
 // Next gives the cells of the next row that is not empty, as the file has them,
@@ -74,7 +64,7 @@ func (t *Table) Next() (cells []string, err error) {
 		if empty > MaxEmpty {
 			return nil, refuse("The file has more than %d empty lines one after the other", MaxEmpty)
 		}
-		cells, err = t.next()
+		cells, err = t.csv.row()
 	}
 	return cells, err
 }
@@ -83,20 +73,18 @@ func (t *Table) Next() (cells []string, err error) {
 // count as no rows.
 const MaxEmpty = 10_000
 
-// next gives no cells for an empty line.
-func (t *Table) next() ([]string, error) {
-	cells, err := t.csv.record()
-	if len(cells) == 1 && strings.TrimSpace(cells[0]) == "" {
-		return nil, err
-	}
-	return cells, err
-}
-
-// delimiter gives what separates the names in the first line.
-func delimiter(text *bufio.Reader) byte {
-	line, _ := text.Peek(4096) // a shorter file is no error
-	if i := bytes.IndexByte(line, '\n'); i >= 0 {
-		line = line[:i]
+// newCSVReader finds out what separates cells, which a first line may say as
+// Excel has it (sep=;), and whether lines end in CR alone.
+func newCSVReader(text *bufio.Reader) *csvReader {
+	line, cr := firstLine(text)
+	if len(line) == 5 && strings.EqualFold(string(line[:4]), "sep=") {
+		comma := line[4]
+		end := len(line) + 1
+		if next, _ := text.Peek(end + 1); bytes.HasSuffix(next, []byte("\r\n")) {
+			end++
+		}
+		_, _ = text.Discard(end) // it was peeked at
+		return &csvReader{in: text, comma: comma, cr: cr}
 	}
 	comma := byte(',')
 	for _, other := range []byte{';', '\t'} {
@@ -104,7 +92,17 @@ func delimiter(text *bufio.Reader) byte {
 			comma = other
 		}
 	}
-	return comma
+	return &csvReader{in: text, comma: comma, cr: cr}
+}
+
+// firstLine gives the first line, or its beginning, and leaves it; cr says that
+// it ends in CR alone.
+func firstLine(text *bufio.Reader) (line []byte, cr bool) {
+	line, _ = text.Peek(4096) // a shorter file is no error
+	if i := bytes.IndexAny(line, "\r\n"); i >= 0 {
+		return line[:i], line[i] == '\r' && i+1 < len(line) && line[i+1] != '\n'
+	}
+	return line, false
 }
 
 // csvReader reads CSV as RFC 4180 has it, with lines that end in LF too. Unlike
@@ -112,8 +110,34 @@ func delimiter(text *bufio.Reader) byte {
 type csvReader struct {
 	in    *bufio.Reader
 	comma byte
+	cr    bool // lines end in CR too, as on old Macs
 	cell  []byte
 	size  int
+}
+
+// header gives the names in the first row that is not empty.
+func (c *csvReader) header() (names []string, err error) {
+	for len(names) == 0 {
+		if names, err = c.row(); errors.Is(err, io.EOF) {
+			return nil, refuse("The file has no header")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return names, nil
+}
+
+// row gives no cells for an empty line.
+func (c *csvReader) row() ([]string, error) {
+	cells, err := c.record()
+	if len(cells) == 1 && strings.TrimSpace(cells[0]) == "" {
+		return nil, err
+	}
+	return cells, err
 }
 
 // record gives the next row; io.EOF where there is none.
@@ -173,6 +197,9 @@ func (c *csvReader) next() (last bool, err error) {
 		case b == '\r':
 			if next, _ := c.in.Peek(1); len(next) == 1 && next[0] == '\n' {
 				continue
+			}
+			if c.cr {
+				return true, nil
 			}
 			c.cell = append(c.cell, b)
 		default:

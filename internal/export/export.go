@@ -4,7 +4,7 @@
 // It guarantees constant memory for a file of any size; that what kurz wrote is
 // read again without loss; that no cell of a CSV file is taken for a formula by
 // a spreadsheet; and that a file which is not what it is said to be is refused
-// with what was found and what is known. Addresses of people that an export
+// with what was found and what is known. IP addresses of people that an export
 // holds are never read. Start reading at Row, then Read and formats.go.
 package export
 
@@ -23,6 +23,7 @@ type Row struct {
 	LongURL        string
 	Alias          bool // the code was asked for
 	Owner          string
+	OwnerEmail     string
 	Title          string
 	Notes          string
 	Tags           []string

@@ -134,7 +134,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		}
 		l := export.Link{
 			ShortCode: "abc", ShortURL: "https://go.example/abc", Domain: "go.example", LongURL: "https://example.com/?" + text("query"),
-			Status: "active", Clicks: rapid.Int64Range(0, 1<<60).Draw(t, "clicks"), PriorClicks: 3, Owner: "usr_1", Title: text("title"), Notes: text("notes"),
+			Status: "active", Clicks: rapid.Int64Range(0, 1<<60).Draw(t, "clicks"), PriorClicks: 3, Owner: "usr_1", OwnerEmail: "=ann@example.org", Title: text("title"), Notes: text("notes"),
 			Tags: tags, ContentID: text("content_id"), RedirectStatus: 307, EdgeTTL: 60, ForwardQuery: rapid.Bool().Draw(t, "forward"), ExpiredURL: "https://example.com/over",
 			CreatedAt: moment("created"), UpdatedAt: moment("updated"), StartsAt: moment("starts"), ExpiresAt: moment("expires"), RevokedAt: moment("revoked"),
 		}
@@ -142,7 +142,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			l.CustomAlias = l.ShortCode
 		}
 		want := export.Row{
-			Number: 1, ShortCode: l.ShortCode, Domain: l.Domain, LongURL: l.LongURL, Alias: l.CustomAlias != "", Owner: l.Owner, Title: l.Title, Notes: l.Notes,
+			Number: 1, ShortCode: l.ShortCode, Domain: l.Domain, LongURL: l.LongURL, Alias: l.CustomAlias != "", Owner: l.Owner, OwnerEmail: l.OwnerEmail, Title: l.Title, Notes: l.Notes,
 			Tags: l.Tags, ContentID: l.ContentID, RedirectStatus: 307, EdgeTTL: 60, ForwardQuery: l.ForwardQuery, ExpiredURL: l.ExpiredURL, Clicks: l.Clicks,
 			CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt, StartsAt: l.StartsAt, ExpiresAt: l.ExpiresAt, RevokedAt: l.RevokedAt,
 		}
@@ -194,6 +194,8 @@ func TestReadRefuses(t *testing.T) {
 		{"nothing", export.CSV, "  \n", "is empty"},
 		{"no text", export.CSV, "PK\x03\x04\x00\x00", "is not text"},
 		{"unknown columns", export.Shlink, "shortCode,longUrl,colour\na,b,c\n", `columns "colour" are unknown; known are crawlable, createdat, `},
+		{"very many", export.Dub, "url" + strings.Repeat(",colour", 20_000) + "\n", strings.Repeat(`"colour", `, 4) + `"colour" and 19995 more are unknown; known are`},
+		{"one column, very often", export.Kurz, strings.Repeat("title,", 20_000) + "title\n", "title, title and 19951 more, known are"},
 		{"no destination", export.Kurz, "short_code,title\na,b\n", "No column of this export of kurz is the destination; it has short_code, title"},
 		{"another's columns", export.YOURLS, "Short link,Destination URL\na,b\n", `columns "Short link", "Destination URL" are unknown`},
 		{"another's document", export.Shlink, `{"version":9,"urls":[]}`, `it has "urls, version", and neither a list of links (shorturls, data) nor a link`},
@@ -201,7 +203,11 @@ func TestReadRefuses(t *testing.T) {
 		{"no list", export.Kutt, `{"data":7}`, "The list of links is 7"},
 		{"cut JSON", export.Kutt, `{"data":[{"target":"https://example.com/"}`, "cut off"},
 		{"no JSON", export.Kutt, `{"data":[}`, "no JSON"},
-		{"numbers", export.Kurz, "{\"long_url\":\"https://example.com/\"}\n7", "7 where an object should be"},
+		{"a broken first line", export.Kurz, `{"long_url":"https://example.com/` + "\n{\"long_url\":\"https://example.com/\"}\n", "is no JSON"},
+		{"numbers", export.Kurz, "{\"items\":[]}\n7", "7 where an object should be"},
+		{"an endless text", export.Kutt, `{"data":["` + strings.Repeat("x", 8<<20), "has a row of more than 1048576 bytes"},
+		{"endless blanks", export.Kutt, `{"data":[` + strings.Repeat(" ", 8<<20), "has a row of more than 1048576 bytes"},
+		{"what separates alone", export.CSV, "sep=;", "has no header"},
 		{"an open quote", export.CSV, "url\n\"https://example.com/", "within quotes"},
 		{"no UTF-8", export.CSV, "url,title\nhttps://example.com/,\xff\n", "neither UTF-8 nor UTF-16"},
 		{"an endless row", export.CSV, "url\n\"" + strings.Repeat("x", 2<<20), "is a quote missing"},
@@ -222,6 +228,56 @@ func TestReadRefuses(t *testing.T) {
 	stop := errors.New("enough")
 	if _, err := export.Read(export.CSV, strings.NewReader("url\nx\ny\n"), func(*export.Row) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
+	}
+}
+
+// What spreadsheets make of a table is the same table.
+func TestTablesOfSpreadsheets(t *testing.T) {
+	const table = "url,title\nhttps://example.com/a,\"A\r\nB\"\nhttps://example.com/b,B\n"
+	want, _, err := readAll(t, export.CSV, []byte(table))
+	if err != nil || len(want) != 2 || want[0].Title != "A\r\nB" {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	semicolons := strings.ReplaceAll(table, ",", ";")
+	crs := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(table, "\r\n", "~"), "\n", "\r"), "~", "\r\n")
+	for name, data := range map[string]string{
+		"what separates":              "sep=;\n" + semicolons,
+		"what separates, in Windows":  "\ufeffSEP=;\r\n" + semicolons,
+		"what separates, said once":   "sep=|\n" + strings.ReplaceAll(table, ",", "|"),
+		"lines of old Macs":           crs,
+		"what separates, on old Macs": "sep=;\r" + strings.ReplaceAll(crs, ",", ";"),
+		"empty lines first":           "\n\n" + table,
+	} {
+		got, _, err := readAll(t, export.CSV, []byte(data))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", name, err, diff)
+		}
+	}
+}
+
+// A line that is broken costs no other one.
+func TestBrokenLines(t *testing.T) {
+	link := func(code string) string {
+		return `{"short_code":"` + code + `","long_url":"https://example.com/"}`
+	}
+	long := `{"long_url":"https://example.com/` + strings.Repeat("x", 3<<20) + `"}`
+	rows, found, err := readAll(t, export.Kurz, []byte("\n"+strings.Join([]string{
+		link("one"), `{"long_url":"https://exa`, "", link("two"), "[7]", link("a") + link("b"), "\x01\xff", long, `{"title":"x"}`, link("three"), `{"long_url"`,
+	}, "\n")))
+	if err != nil || found.Kind != "json" || found.Rows != len(rows) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprint(r.Number, " ", r.ShortCode, r.Err))
+	}
+	want := []string{
+		"1 one", "2 line 3 is no JSON object: unexpected EOF", "3 two", `4 line 6 is no JSON object: it is "[7]"`, "5 line 7 is no JSON object: something follows it",
+		"6 line 8 is no JSON object: invalid character '\\x01' looking for beginning of value", "7 line 9 is no JSON object: it has more than 1048576 bytes",
+		"8 it has no destination", "9 three", "10 line 12 is no JSON object: unexpected EOF",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	longURL
 	alias
 	owner
+	ownerEmail
 	title
 	notes
 	tags
@@ -47,8 +48,8 @@ type format struct {
 var formats = map[Format]*format{
 	Kurz: {strict: true, names: map[string]field{
 		"shortcode": shortCode, "shorturl": ignored, "domain": host, "longurl": longURL, "customalias": alias,
-		"status": ignored, "clicks": clicks, "priorclicks": ignored, "owner": owner, "title": title, "notes": notes, "tags": tags,
-		"contentid": contentID, "redirectstatus": redirectStatus, "edgettl": edgeTTL, "forwardquery": forwardQuery,
+		"status": ignored, "clicks": clicks, "priorclicks": ignored, "owner": owner, "owneremail": ownerEmail,
+		"title": title, "notes": notes, "tags": tags, "contentid": contentID, "redirectstatus": redirectStatus, "edgettl": edgeTTL, "forwardquery": forwardQuery,
 		"expiredurl": expiredURL, "createdat": createdAt, "updatedat": updatedAt, "startsat": startsAt,
 		"expiresat": expiresAt, "revokedat": revokedAt,
 	}, lists: []string{"items"}},

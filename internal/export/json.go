@@ -1,6 +1,8 @@
 package export
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,12 +10,26 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"kurz/internal/fault"
 )
 
-// readJSON reads objects: those of an array, those of the list that the format
-// names, or one after the other.
-func (in *input) readJSON(text io.Reader) error {
-	d := json.NewDecoder(text)
+// readJSON reads objects: a line each, those of an array, those of the list that
+// the format names, or one after the other.
+func (in *input) readJSON(text *bufio.Reader) error {
+	lines := &lineReader{in: text}
+	first, whole, err := lines.next()
+	if err != nil {
+		return err
+	}
+	if whole {
+		if o, err := objectIn(first); err == nil && in.isLink(o) {
+			return in.readLines(lines, o)
+		}
+	}
+	values := &valueReader{in: io.MultiReader(bytes.NewReader(first), text)}
+	d := json.NewDecoder(values)
+	values.decoder = d
 	d.UseNumber()
 	for rows := -1; ; rows = in.rows {
 		t, err := d.Token()
@@ -37,7 +53,26 @@ func (in *input) readJSON(text io.Reader) error {
 	}
 }
 
+// valueReader is what a decoder reads, which keeps the value that it reads.
+type valueReader struct {
+	in      io.Reader
+	decoder *json.Decoder
+	read    int64
+}
+
+func (v *valueReader) Read(p []byte) (int, error) {
+	if v.read-v.decoder.InputOffset() > 4*maxRecord {
+		return 0, refuse("The file has a row of more than %d bytes", maxRecord)
+	}
+	n, err := v.in.Read(p)
+	v.read += int64(n)
+	return n, err
+}
+
 func badJSON(err error) error {
+	if fault.Is(err, fault.ValidationFailed) {
+		return err
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return refuse("The JSON of the file is cut off")
 	}

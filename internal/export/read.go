@@ -96,11 +96,19 @@ func (in *input) columns(header []string) ([]field, error) {
 	}
 	switch {
 	case len(unknown) > 0:
-		return nil, refuse("This is no export of %s that kurz knows: columns %s are unknown; known are %s", in.format, strings.Join(unknown, ", "), in.known())
+		return nil, refuse("This is no export of %s that kurz knows: columns %s are unknown; known are %s", in.format, few(unknown, 5), in.known())
 	case !has[longURL]:
-		return nil, refuse("No column of this export of %s is the destination; it has %s, known are %s", in.format, strings.Join(header, ", "), in.known())
+		return nil, refuse("No column of this export of %s is the destination; it has %s, known are %s", in.format, few(header, 50), in.known())
 	}
 	return fields, nil
+}
+
+// few gives the first names of a list that a stranger wrote, for a message.
+func few(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // row makes a row of the cells of a table.

@@ -21,6 +21,7 @@ type Link struct {
 	Clicks         int64     `json:"clicks"` // those before it was imported included
 	PriorClicks    int64     `json:"prior_clicks"`
 	Owner          string    `json:"owner,omitempty"`
+	OwnerEmail     string    `json:"owner_email,omitempty"`
 	Title          string    `json:"title,omitempty"`
 	Notes          string    `json:"notes,omitempty"`
 	Tags           []string  `json:"tags,omitempty"`
@@ -38,16 +39,16 @@ type Link struct {
 
 // columns are the header of CSV.
 var columns = []string{
-	"short_code", "short_url", "domain", "long_url", "custom_alias", "status", "clicks", "prior_clicks", "owner", "title",
-	"notes", "tags", "content_id", "redirect_status", "edge_ttl", "forward_query", "expired_url", "created_at",
+	"short_code", "short_url", "domain", "long_url", "custom_alias", "status", "clicks", "prior_clicks", "owner", "owner_email",
+	"title", "notes", "tags", "content_id", "redirect_status", "edge_ttl", "forward_query", "expired_url", "created_at",
 	"updated_at", "starts_at", "expires_at", "revoked_at",
 }
 
 func (l *Link) cells() []string {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return []string{
-		l.ShortCode, l.ShortURL, l.Domain, l.LongURL, l.CustomAlias, l.Status, number(l.Clicks), number(l.PriorClicks), l.Owner, l.Title,
-		l.Notes, joinTags(l.Tags), l.ContentID, number(int64(l.RedirectStatus)), number(int64(l.EdgeTTL)), strconv.FormatBool(l.ForwardQuery), l.ExpiredURL, stamp(l.CreatedAt),
+		l.ShortCode, l.ShortURL, l.Domain, l.LongURL, l.CustomAlias, l.Status, number(l.Clicks), number(l.PriorClicks), l.Owner, l.OwnerEmail,
+		l.Title, l.Notes, joinTags(l.Tags), l.ContentID, number(int64(l.RedirectStatus)), number(int64(l.EdgeTTL)), strconv.FormatBool(l.ForwardQuery), l.ExpiredURL, stamp(l.CreatedAt),
 		stamp(l.UpdatedAt), stamp(l.StartsAt), stamp(l.ExpiresAt), stamp(l.RevokedAt),
 	}
 }

@@ -31,6 +31,7 @@ func NewCodes(db *DB) *Codes { return &Codes{db: db} }
 const (
 	reserveNumbers = `INSERT INTO code_numbers (name, next) VALUES (?1, ?2)
 		ON CONFLICT (name) DO UPDATE SET next = next + ?2 RETURNING next - ?2`
+	countedCodes = `SELECT count(*) FROM code_numbers WHERE name GLOB 'codes/*'`
 
 	addToPool = `INSERT INTO code_pool (length, code, taken)
 		SELECT ?1, ?2, 0 WHERE NOT EXISTS (SELECT 1 FROM links WHERE code = ?2) ON CONFLICT (code) DO NOTHING`
@@ -59,6 +60,16 @@ func (s *Codes) Reserve(ctx context.Context, name string, n int64) (first int64,
 		return err
 	})
 	return first, err
+}
+
+// Counted reports whether numbers were reserved for codes.
+func (s *Codes) Counted(ctx context.Context) (counted bool, err error) {
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		n, _, err := oneInt(c, countedCodes, nil)
+		counted = n > 0
+		return err
+	})
+	return counted, err
 }
 
 // oneInt runs a statement to its end and gives the number it answers, if any.
