@@ -100,7 +100,7 @@ func New(s Settings) *API {
 		a.segments = append(a.segments, strings.Split(r.path, "/"))
 	}
 	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
-	a.uploads.users = map[account.ID]int{}
+	a.uploads.users = map[account.ID][]string{}
 	return a
 }
 

@@ -55,7 +55,7 @@ func accepted(j *job.Job) (idempotency.Answer, error) {
 // upload is received first, and hashed on the way; only then is it judged
 // whether it was submitted before, in which case it is dropped.
 func (a *API) createBulk(c *call) error {
-	_, keyed, err := c.asked(nil)
+	asked, keyed, err := c.asked(nil)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *API) createBulk(c *call) error {
 	if err := a.room(c, keyed); err != nil {
 		return err
 	}
-	leave, err := a.uploads.enter(c.actor.User)
+	leave, err := a.uploads.enter(c.actor.User, asked.Key)
 	if err != nil {
 		return err
 	}

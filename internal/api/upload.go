@@ -7,12 +7,14 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"kurz/internal/account"
 	"kurz/internal/fault"
+	"kurz/internal/idempotency"
 	"kurz/internal/ratelimit"
 )
 
@@ -123,11 +125,11 @@ func (u *upload) digest(h http.Header) []byte {
 	return u.sum.Sum([]byte(h.Get("Content-Type") + "\x00" + h.Get("Content-Encoding") + "\x00"))
 }
 
-// uploads counts those under way.
+// uploads are those under way: by user, their Idempotency-Keys, "" for none.
 type uploads struct {
 	mu    sync.Mutex
 	all   int
-	users map[account.ID]int
+	users map[account.ID][]string
 }
 
 // maxUploads bounds the uploads at once; each holds about 1 MB. One user may
@@ -137,21 +139,27 @@ const (
 	maxUploadsOfUser = 4
 )
 
-func (u *uploads) enter(id account.ID) (leave func(), err error) {
+// enter takes a place for an upload. Where none is left, one whose key another
+// has that is under way is that one again, rather than one too many.
+func (u *uploads) enter(id account.ID, key string) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.users[id] >= maxUploadsOfUser || u.all >= maxUploads {
+	if len(u.users[id]) >= maxUploadsOfUser || u.all >= maxUploads {
+		if key != "" && slices.Contains(u.users[id], key) {
+			return nil, idempotency.StillRunning()
+		}
 		f := fault.New(fault.RateLimitExceeded, "Too many uploads are under way: of one user there may be %d at once", maxUploadsOfUser)
 		f.RetryAfter = 10 * time.Second
 		return nil, f
 	}
 	u.all++
-	u.users[id]++
+	u.users[id] = append(u.users[id], key)
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.all--
-		if u.users[id]--; u.users[id] == 0 {
+		at := slices.Index(u.users[id], key)
+		if u.users[id] = slices.Delete(u.users[id], at, at+1); len(u.users[id]) == 0 {
 			delete(u.users, id)
 		}
 	}, nil
