@@ -69,6 +69,7 @@ type API struct {
 	docs     func() (page, error)
 	streams  streams
 	uploads  uploads
+	recalled recalled
 }
 
 // New joins the room from its parts.
@@ -101,6 +102,7 @@ func New(s Settings) *API {
 	}
 	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
 	a.uploads.users = map[account.ID][]string{}
+	a.recalled.users = map[account.ID]bool{}
 	return a
 }
 

@@ -50,6 +50,8 @@ type Worker struct {
 // Rhythm and bounds of the work.
 const (
 	batchRows = 4000
+	// begunRows are those of the batch that is being saved and of the next.
+	begunRows = 2 * batchRows
 	// retriedBytes bounds the text of rows that are tried again at once.
 	retriedBytes = 4 << 20
 	// lease is longer than a batch takes; each one that is saved prolongs it.
