@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -70,7 +72,8 @@ func (c *Client) BulkOnce(ctx context.Context, f BulkFormat, file io.Reader, nam
 	q := call{method: http.MethodPost, path: bulkPath, contentType: string(f), idempotency: name}
 	for attempt := 0; ; attempt++ {
 		var j BulkJob
-		in := bufio.NewReader(file)
+		body := &lent{file: file}
+		in := bufio.NewReader(body)
 		if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" { // a shorter file is not packed
 			q.encoding = "gzip"
 		}
@@ -84,10 +87,34 @@ func (c *Client) BulkOnce(ctx context.Context, f BulkFormat, file io.Reader, nam
 		if !again || seeker == nil || !sleep(ctx, wait) {
 			return nil, err
 		}
+		body.takeBack()
 		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// lent is a file for the time of one request: net/http may go on to read a body
+// after the answer.
+type lent struct {
+	mu   sync.Mutex
+	file io.Reader // nil: it was taken back
+}
+
+func (l *lent) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return 0, io.ErrClosedPipe
+	}
+	return l.file.Read(p)
+}
+
+// takeBack waits for a Read that is under way; there is no other then.
+func (l *lent) takeBack() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file = nil
 }
 
 // BulkJob reads how far a job is.
@@ -102,7 +129,8 @@ func (c *Client) BulkJobs(ctx context.Context) iter.Seq2[*BulkJob, error] {
 }
 
 // WaitBulk asks about a job until it has ended, and tells of each answer, if told
-// is not nil.
+// is not nil. Where ctx ends first, or would before the next answer, it gives the
+// last one and an error.
 func (c *Client) WaitBulk(ctx context.Context, id string, told func(*BulkJob)) (*BulkJob, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		j, err := c.BulkJob(ctx, id)
@@ -116,7 +144,7 @@ func (c *Client) WaitBulk(ctx context.Context, id string, told func(*BulkJob)) (
 			return j, nil
 		}
 		if !sleep(ctx, wait) {
-			return j, context.Cause(ctx)
+			return j, cmp.Or(context.Cause(ctx), context.DeadlineExceeded)
 		}
 	}
 }

@@ -56,7 +56,8 @@ type NewLink struct {
 	// ContentID is the caller's own ID of the thing that the link is for: a
 	// second Create with the same gives the first link.
 	ContentID string `json:"content_id,omitempty"`
-	// FindExisting gives the caller's link to the same LongURL if there is one.
+	// FindExisting gives the caller's link to the same LongURL if there is one
+	// that is neither revoked nor expired.
 	FindExisting bool `json:"find_existing,omitempty"`
 	CodeLength   int  `json:"code_length,omitempty"`
 	// IdempotencyKey makes the create done once across several calls and

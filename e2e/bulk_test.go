@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,6 +220,55 @@ func TestBulkCancelled(t *testing.T) {
 	}
 	if err != nil || j.Done != rows-rows/100 || j.Status != "done" {
 		t.Errorf("gone on: %+v, error %v", j, err)
+	}
+}
+
+// TestBulkLimitOutlivesKill kills the server: what was used of the limit of rows
+// is used still.
+func TestBulkLimitOutlivesKill(t *testing.T) {
+	s := start(t, append(unlimited(), "KURZ_RATE_BULK_FREE=1000/d")...)
+	key := s.key(t, "ann@example.org")
+	c := s.api(t, key)
+	j, err := c.Bulk(t.Context(), client.BulkCSV, bulkFile(700))
+	if err == nil {
+		_, err = c.WaitBulk(t.Context(), j.ID, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	s.again(t)
+	if _, err := c.Bulk(t.Context(), client.BulkCSV, bulkFile(400)); !client.Is(err, client.CodeRateLimitExceeded) {
+		t.Errorf("after the kill: %v", err)
+	}
+	if _, err := c.Bulk(t.Context(), client.BulkCSV, bulkFile(300)); err != nil {
+		t.Errorf("what is left: %v", err)
+	}
+}
+
+// TestBulkRepeatedAtOnce sends one file twelve times at once, with one
+// Idempotency-Key: it becomes one job, and nobody is told to send less.
+func TestBulkRepeatedAtOnce(t *testing.T) {
+	s := start(t, unlimited()...)
+	key := s.key(t, "ann@example.org")
+	var text strings.Builder
+	if _, err := bulkFile(5000).WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	send := ask{method: "POST", path: "/api/v1/bulk", key: key, body: text.String(), header: map[string]string{"Content-Type": "text/csv", "Idempotency-Key": "k"}}
+	var group sync.WaitGroup
+	for range 12 {
+		group.Go(func() {
+			got, err := s.do(t.Context(), send)
+			if err != nil || got.status != 202 && got.status != 409 {
+				t.Errorf("%d %s, error %v", got.status, got.body, err)
+			}
+		})
+	}
+	group.Wait()
+	s.must(t, 202, send)
+	if n := s.metric(t, "kurz_bulk_jobs"); n != 1 {
+		t.Errorf("%v jobs", n)
 	}
 }
 

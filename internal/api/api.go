@@ -69,6 +69,7 @@ type API struct {
 	docs     func() (page, error)
 	streams  streams
 	uploads  uploads
+	recalled recalled
 }
 
 // New joins the room from its parts.
@@ -100,7 +101,8 @@ func New(s Settings) *API {
 		a.segments = append(a.segments, strings.Split(r.path, "/"))
 	}
 	a.streams = streams{limits: &a.Streams, users: map[account.ID]int{}}
-	a.uploads.users = map[account.ID]int{}
+	a.uploads.users = map[account.ID][]string{}
+	a.recalled.users = map[account.ID]bool{}
 	return a
 }
 

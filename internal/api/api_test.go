@@ -28,6 +28,7 @@ import (
 // is held against the document.
 type world struct {
 	contract *contract
+	settings api.Settings
 	room     http.Handler // the API itself
 	front    http.Handler
 	registry *link.Registry
@@ -88,8 +89,8 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 	w.registry = link.NewRegistry(ls)
 	as.Registry = w.registry
 	w.worker = job.NewWorker(job.WorkerSettings{Queue: w.jobs, Reader: api.BulkFiles{}, Maker: w.registry, User: directory.User, Now: w.time, Holder: "test"})
-	w.room = edge.HandlerFunc(api.New(as).Handle)
-	w.front = edge.New(edge.Settings{API: w.room})
+	w.settings = as
+	w.open()
 	for name, u := range map[string]account.User{
 		"ann": {Role: account.Member, Tier: account.Free}, "bob": {Role: account.Member, Tier: account.Free},
 		"pam": {Role: account.Member, Tier: account.Premium}, "root": {Role: account.Admin, Tier: account.Free},
@@ -105,6 +106,18 @@ func newWorld(tb testing.TB, change ...func(*api.Settings, *link.Settings)) *wor
 		w.users[name], w.keys[name] = added, secret.Reveal()
 	}
 	return w
+}
+
+// open begins to answer.
+func (w *world) open() {
+	w.room = edge.HandlerFunc(api.New(w.settings).Handle)
+	w.front = edge.New(edge.Settings{API: w.room})
+}
+
+// restart forgets what is not stored.
+func (w *world) restart() {
+	w.settings.Limits = memory.NewLimits(1000)
+	w.open()
 }
 
 func (w *world) time() time.Time {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kurz/internal/account"
 	"kurz/internal/export"
 	"kurz/internal/fault"
 	"kurz/internal/idempotency"
@@ -55,7 +56,7 @@ func accepted(j *job.Job) (idempotency.Answer, error) {
 // upload is received first, and hashed on the way; only then is it judged
 // whether it was submitted before, in which case it is dropped.
 func (a *API) createBulk(c *call) error {
-	_, keyed, err := c.asked(nil)
+	asked, keyed, err := c.asked(nil)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (a *API) createBulk(c *call) error {
 	if err := a.room(c, keyed); err != nil {
 		return err
 	}
-	leave, err := a.uploads.enter(c.actor.User)
+	leave, err := a.uploads.enter(c.actor.User, asked.Key)
 	if err != nil {
 		return err
 	}
@@ -84,10 +85,17 @@ func (a *API) createBulk(c *call) error {
 	}
 	defer upload.Discard(c.ctx())
 	return a.once(c, body.digest(c.r.Header), func(ctx context.Context, op idempotency.Operation) (idempotency.Answer, error) {
-		if err := a.countRows(c, upload.Rows()); err != nil {
+		// One that was submitted, and the answer lost, has been counted.
+		j, err := a.Bulk.Submitted(ctx, job.Operation(op))
+		if err == nil {
+			return accepted(&j)
+		} else if !fault.Is(err, fault.NotFound) {
 			return idempotency.Answer{}, err
 		}
-		j, err := upload.Submit(ctx, job.Operation(op))
+		if err := a.countRows(c, c.actor, upload.Rows()); err != nil {
+			return idempotency.Answer{}, err
+		}
+		j, err = upload.Submit(ctx, job.Operation(op))
 		if err != nil {
 			return idempotency.Answer{}, err
 		}
@@ -165,8 +173,20 @@ func (a *API) getBulk(c *call) error {
 }
 
 func (a *API) cancelBulk(c *call) error {
-	if err := a.Bulk.Cancel(c.ctx(), c.actor, job.ID(c.segment)); err != nil {
+	j, err := a.Bulk.Get(c.ctx(), c.actor, job.ID(c.segment))
+	if err != nil {
 		return err
+	}
+	owner, err := a.ownerOf(c, j.Owner)
+	if err != nil {
+		return err
+	}
+	j, cancelled, err := a.Bulk.Cancel(c.ctx(), c.actor, j.ID)
+	if err != nil {
+		return err
+	}
+	if cancelled {
+		a.giveBack(c, owner, &j)
 	}
 	return c.empty(http.StatusNoContent)
 }
@@ -178,7 +198,13 @@ func (a *API) retryBulk(c *call) error {
 		return fault.Invalid("body", "must be empty: the rows that failed are tried as they are")
 	}
 	return a.once(c, nil, func(ctx context.Context, _ idempotency.Operation) (idempotency.Answer, error) {
-		j, err := a.Bulk.Retry(ctx, c.actor, job.ID(c.segment))
+		j, err := a.Bulk.Retry(ctx, c.actor, job.ID(c.segment), func(id account.ID, rows int64) error {
+			owner, err := a.ownerOf(c, id)
+			if err != nil {
+				return err
+			}
+			return a.countRows(c, owner, rows)
+		})
 		if err != nil {
 			return idempotency.Answer{}, err
 		}

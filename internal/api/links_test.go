@@ -274,6 +274,15 @@ func TestFindExisting(t *testing.T) {
 	}
 	w.must(t, 200, ask{Method: "POST", Path: urls, Who: "ann", Body: `{"long_url":"https://example.com","find_existing":true}`})
 	w.refused(t, "VALIDATION_FAILED", ask{Method: "POST", Path: urls, Body: body}, "content_id")
+	// One that works no longer is no answer; the content's link it still is.
+	w.must(t, 200, ask{Method: "PATCH", Path: urls + "/" + first, Who: "ann", Body: `{"expires_at":"2026-11-22T10:00:01Z"}`})
+	w.pass(time.Second)
+	w.must(t, 200, ask{Method: "POST", Path: urls, Who: "ann", Body: body})
+	find := ask{Method: "POST", Path: urls, Who: "ann", Body: `{"long_url":"https://example.com","find_existing":true}`}
+	next := w.must(t, 201, find).field(t, "short_code")
+	if again := w.must(t, 200, find).field(t, "short_code"); again == first || again != next {
+		t.Errorf("found %v after %v", again, next)
+	}
 }
 
 func TestPatch(t *testing.T) {

@@ -7,13 +7,14 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"kurz/internal/account"
 	"kurz/internal/fault"
-	"kurz/internal/ratelimit"
+	"kurz/internal/idempotency"
 )
 
 // A client that uploads must have sent, after uploadGrace, uploadRate bytes a
@@ -123,11 +124,11 @@ func (u *upload) digest(h http.Header) []byte {
 	return u.sum.Sum([]byte(h.Get("Content-Type") + "\x00" + h.Get("Content-Encoding") + "\x00"))
 }
 
-// uploads counts those under way.
+// uploads are those under way: by user, their Idempotency-Keys, "" for none.
 type uploads struct {
 	mu    sync.Mutex
 	all   int
-	users map[account.ID]int
+	users map[account.ID][]string
 }
 
 // maxUploads bounds the uploads at once; each holds about 1 MB. One user may
@@ -137,89 +138,28 @@ const (
 	maxUploadsOfUser = 4
 )
 
-func (u *uploads) enter(id account.ID) (leave func(), err error) {
+// enter takes a place for an upload. Where none is left, one whose key another
+// has that is under way is that one again, rather than one too many.
+func (u *uploads) enter(id account.ID, key string) (leave func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.users[id] >= maxUploadsOfUser || u.all >= maxUploads {
+	if len(u.users[id]) >= maxUploadsOfUser || u.all >= maxUploads {
+		if key != "" && slices.Contains(u.users[id], key) {
+			return nil, idempotency.StillRunning()
+		}
 		f := fault.New(fault.RateLimitExceeded, "Too many uploads are under way: of one user there may be %d at once", maxUploadsOfUser)
 		f.RetryAfter = 10 * time.Second
 		return nil, f
 	}
 	u.all++
-	u.users[id]++
+	u.users[id] = append(u.users[id], key)
 	return func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.all--
-		if u.users[id]--; u.users[id] == 0 {
+		at := slices.Index(u.users[id], key)
+		if u.users[id] = slices.Delete(u.users[id], at, at+1); len(u.users[id]) == 0 {
 			delete(u.users, id)
 		}
 	}, nil
-}
-
-// bulkOf gives the limit of rows for an actor; admins have that of their tier
-// too.
-func (r Rates) bulkOf(actor account.Actor) ratelimit.Limit {
-	if actor.Tier == account.Premium {
-		return r.BulkPremium
-	}
-	return r.BulkFree
-}
-
-// admits refuses more rows than could ever be taken at once, so that nobody
-// sends them all in vain.
-func (r Rates) admits(actor account.Actor, rows int64) error {
-	if limit := r.bulkOf(actor); !limit.Off() && rows > int64(limit.Quota) {
-		f := fault.New(fault.RateLimitExceeded, "The limit of %s rows is less than this upload has: send it in parts", limit)
-		f.RetryAfter = limit.Window
-		return f
-	}
-	return nil
-}
-
-// room refuses an upload before it is read where no row is left of the limit;
-// one with an Idempotency-Key may have its answer already.
-func (a *API) room(c *call, keyed bool) error {
-	if keyed {
-		return nil
-	}
-	result, limited := a.takeRows(c, 0)
-	if limited && result.Remaining < 1 {
-		return overRows(result, 1)
-	}
-	return nil
-}
-
-// countRows takes rows from the actor's quota: all of them or none.
-func (a *API) countRows(c *call, rows int64) error {
-	result, limited := a.takeRows(c, int(rows))
-	if !limited || result.Allowed {
-		return nil
-	}
-	return overRows(result, rows)
-}
-
-func (a *API) takeRows(c *call, n int) (result ratelimit.Result, limited bool) {
-	limit := a.Rates.bulkOf(c.actor)
-	if limit.Off() {
-		return result, false
-	}
-	key := ratelimit.Key{Scope: ratelimit.BulkRows, Subject: userSubject(c.actor.User)}
-	result, err := a.Limits.Take(c.ctx(), key, limit, a.Now(), n)
-	if err != nil {
-		a.Warn(c.ctx(), "bulk rows are not limited: the source can't be asked", err)
-		return result, false
-	}
-	c.w.Header().Set("RateLimit", result.Header())
-	c.w.Header().Set("RateLimit-Policy", limit.PolicyHeader())
-	return result, true
-}
-
-func overRows(result ratelimit.Result, rows int64) error {
-	f := fault.New(fault.RateLimitExceeded, "Limit of %s rows reached: %d are left, and nothing of these %d was taken", result.Limit, result.Remaining, rows)
-	if rows == 1 {
-		f = fault.New(fault.RateLimitExceeded, "Limit of %s rows reached: none is left", result.Limit)
-	}
-	f.RetryAfter = max(result.RetryAfter, result.Limit.Window/time.Duration(result.Limit.Quota))
-	return f
 }

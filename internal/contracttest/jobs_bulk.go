@@ -92,7 +92,14 @@ func jobSubmit(t *testing.T, q job.Queue) {
 		t.Errorf("submitted %+v", first)
 	}
 	jobStored(t, q, first)
+	_, err := q.Submitted(t.Context(), job.Operation{8})
+	wantCode(t, "Submitted with another operation", err, fault.NotFound)
+	_, err = q.Submitted(t.Context(), job.Operation{})
+	wantCode(t, "Submitted without operation", err, fault.NotFound)
 	running := jobAcquire(t, q, 10).Job
+	if got, err := q.Submitted(t.Context(), job.Operation{9}); err != nil || !cmp.Equal(got, running, cmpopts.EquateEmpty()) {
+		t.Errorf("Submitted: %+v, error %v", got, err)
+	}
 	for range 2 { // refused, but done; then by another upload
 		if got := submit(1, 9); !cmp.Equal(got, running, cmpopts.EquateEmpty()) {
 			t.Errorf("submitted again: %+v", got)
@@ -101,7 +108,7 @@ func jobSubmit(t *testing.T, q job.Queue) {
 	if got := submit(2, 9); got.ID != first.ID {
 		t.Errorf("another upload of the operation gives %s, want %s", got.ID, first.ID)
 	}
-	_, err := q.Get(t.Context(), queued(2).ID)
+	_, err = q.Get(t.Context(), queued(2).ID)
 	wantCode(t, "Get of the other upload", err, fault.NotFound)
 	if got := submit(3, 0); got.ID != queued(3).ID {
 		t.Errorf("without operation: %s", got.ID)
@@ -110,6 +117,8 @@ func jobSubmit(t *testing.T, q job.Queue) {
 	if err := q.Drop(t.Context(), first.ID); err != nil {
 		t.Fatal(err)
 	}
+	_, err = q.Submitted(t.Context(), job.Operation{9})
+	wantCode(t, "Submitted that is dropped", err, fault.NotFound)
 	jobAdd(t, q, receiving(4))
 	if got := submit(4, 9); got.ID != queued(4).ID {
 		t.Errorf("after the drop: %s", got.ID)

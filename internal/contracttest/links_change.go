@@ -93,9 +93,18 @@ func insertRevokedNotFound(t *testing.T, s link.Store) {
 		n := link.New{Link: owned(10+i, 7, somewhere, "c"), Match: match}
 		n.At = at(10).Add(-time.Millisecond) // until then it is unrevoked
 		wantFound(t, s, n, revoked)
-		n.Link.Owner, n.At = 8, at(20) // an expired one is not revoked
-		wantFound(t, s, n, expired)
 	}
+	// An expired link is not revoked, but works no longer.
+	n := link.New{Link: owned(12, 8, somewhere, "c"), Match: link.MatchContent, At: at(3)}
+	wantFound(t, s, n, expired)
+	n.Match, n.At = link.MatchDestination, at(3).Add(-time.Millisecond)
+	wantFound(t, s, n, expired)
+	n.At = at(3)
+	wantInserted(t, s, n)
+	bare := owned(13, 9, somewhere, "")
+	bare.ExpiresAt = at(3)
+	insert(t, s, bare)
+	wantFound(t, s, link.New{Link: owned(14, 9, somewhere, ""), Match: link.MatchContent, At: at(3)}, bare)
 	next := link.New{Link: owned(20, 7, somewhere, "c"), Match: link.MatchContent, At: at(10)}
 	wantInserted(t, s, next)
 	third := link.New{Link: owned(21, 7, somewhere, "c"), Match: link.MatchDestination, At: at(11)}

@@ -41,8 +41,9 @@ func (m *model) insert(n link.New) (link.Link, link.Outcome, error) {
 	}
 	if n.Match != link.MatchNone && l.Owner != 0 {
 		found := m.find(func(o *link.Link) bool {
-			return o.Owner == l.Owner && o.Destination == l.Destination && o.Status(n.At) != link.Revoked &&
-				(n.Match == link.MatchDestination || o.ContentID == l.ContentID)
+			status := o.Status(n.At)
+			return o.Owner == l.Owner && o.Destination == l.Destination && status != link.Revoked &&
+				(n.Match == link.MatchDestination && status != link.Expired || n.Match == link.MatchContent && o.ContentID == l.ContentID)
 		})
 		if found != nil {
 			return *found, link.Found, nil

@@ -86,14 +86,19 @@ func (o *Once) Do(ctx context.Context, a Asked, work func(ctx context.Context, o
 	case Reused:
 		return Answer{}, false, fault.New(fault.IdempotencyKeyReused, "This Idempotency-Key was used for another request: use a new one")
 	case InProgress:
-		f := fault.New(fault.IdempotencyInProgress, "The first request with this Idempotency-Key is still running: try again shortly")
-		f.RetryAfter = time.Second
-		return Answer{}, false, f
+		return Answer{}, false, StillRunning()
 	case Done:
 		answer, err = unsealed(a, attempt.ID, record)
 		return answer, err == nil, err
 	}
 	return o.begun(ctx, a, attempt, record.Operation, work)
+}
+
+// StillRunning gives the fault of a request whose first attempt is not answered.
+func StillRunning() error {
+	f := fault.New(fault.IdempotencyInProgress, "The first request with this Idempotency-Key is still running: try again shortly")
+	f.RetryAfter = time.Second
+	return f
 }
 
 // Replay gives the answer that was kept for the request; fault.NotFound if

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/big"
 	"time"
 
@@ -162,6 +163,15 @@ func (u *Upload) Submit(ctx context.Context, op Operation) (Job, error) {
 	return j, err
 }
 
+// Submitted gives the job that was submitted with op; fault.NotFound if there is
+// none.
+func (b *Bulk) Submitted(ctx context.Context, op Operation) (Job, error) {
+	if op == (Operation{}) {
+		return Job{}, fault.New(fault.NotFound, "This upload has no operation")
+	}
+	return b.s.Queue.Submitted(ctx, op)
+}
+
 // Discard lets go of an upload that was not submitted; of any other it does
 // nothing. If that fails, it is swept later.
 func (u *Upload) Discard(ctx context.Context) {
@@ -199,26 +209,58 @@ func (b *Bulk) List(ctx context.Context, a account.Actor, q Query) ([]Job, error
 	return b.s.Queue.List(ctx, q)
 }
 
-// Cancel ends a job; what is done stays. One that has ended is left as it is.
-func (b *Bulk) Cancel(ctx context.Context, a account.Actor, id ID) error {
-	_, err := b.change(ctx, a, id, func(j *Job) (bool, error) {
-		if j.Status.Final() {
-			return false, nil
+// Since gives a user's jobs that were made at the given time or later, newest
+// first. It ends after the first error.
+func (b *Bulk) Since(ctx context.Context, owner account.ID, since time.Time) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		for q := (Query{Kind: Kind, Owner: owner, Limit: jobsPage}); ; {
+			page, err := b.s.Queue.List(ctx, q)
+			if err != nil {
+				yield(Job{}, err)
+				return
+			}
+			for _, j := range page {
+				if j.CreatedAt.Before(since) || !yield(j, nil) {
+					return
+				}
+				q.After = Cursor{j.CreatedAt, j.ID}
+			}
+			if len(page) < q.Limit {
+				return
+			}
 		}
-		j.Status, j.FinishedAt = Cancelled, b.now()
-		return true, nil
+	}
+}
+
+// Cancel ends a job and reports whether it did; what is done stays. One that has
+// ended is left as it is.
+func (b *Bulk) Cancel(ctx context.Context, a account.Actor, id ID) (j Job, cancelled bool, err error) {
+	j, err = b.change(ctx, a, id, func(j *Job) (bool, error) {
+		if cancelled = !j.Status.Final(); cancelled {
+			j.Status, j.FinishedAt = Cancelled, b.now()
+		}
+		return cancelled, nil
 	})
-	return err
+	return j, cancelled && err == nil, err
 }
 
 // Retry takes a job back: the rows that failed are tried again, and one that
 // did not come to its end goes on where it stopped. A job that is waiting or
-// running, and one that has nothing left to do, is left as it is.
-func (b *Bulk) Retry(ctx context.Context, a account.Actor, id ID) (Job, error) {
+// running, and one that has nothing left to do, is left as it is. admit is asked
+// before whether so many rows, which did not count while it was cancelled, may be
+// worked on for its owner.
+func (b *Bulk) Retry(ctx context.Context, a account.Actor, id ID, admit func(owner account.ID, rows int64) error) (Job, error) {
+	var admitted int64
 	j, err := b.change(ctx, a, id, func(j *Job) (bool, error) {
 		at, err := parsePosition(j.Position)
 		if err != nil || !j.Status.Final() || j.DeadLetters == 0 && at.Chunk >= j.Chunks {
 			return false, err
+		}
+		if rows := j.Rows - j.Counted() - admitted; rows > 0 {
+			if err := admit(j.Owner, rows); err != nil {
+				return false, err
+			}
+			admitted += rows
 		}
 		if j.DeadLetters > 0 {
 			at.Retrying, at.After, at.Until = true, 0, at.Row

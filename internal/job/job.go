@@ -66,6 +66,18 @@ type Job struct {
 	Version int64
 }
 
+// Counted is how many rows count as worked on: all, unless it was cancelled
+// before. Those that a worker may have begun when it was count, too.
+func (j *Job) Counted() int64 {
+	switch {
+	case j.Status != Cancelled:
+		return j.Rows
+	case j.StartedAt.IsZero():
+		return 0
+	}
+	return min(j.Rows, j.Succeeded+j.DeadLetters+begunRows)
+}
+
 // Lease is the right to work on a job until it ends.
 type Lease struct {
 	Job    Job
@@ -135,6 +147,8 @@ type Queue interface {
 	// job was submitted with the same op before, unless op is zero, that one is
 	// given back as it is now, and j with all that belongs to it is dropped.
 	Submit(ctx context.Context, j Job, op Operation) (Job, error)
+	// Submitted reads the job that was submitted with op.
+	Submitted(ctx context.Context, op Operation) (Job, error)
 	// Acquire leases the job of a kind that is Queued, or Running with a lease
 	// that has ended, and whose NotBefore has come: the one whose NotBefore came
 	// first, of several the oldest. It makes it Running, counts the attempt and

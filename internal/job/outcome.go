@@ -10,8 +10,9 @@ import (
 	"kurz/internal/fault"
 )
 
-// Pages of what is read of a job: letters have long texts.
+// Pages of what is read of jobs: letters have long texts.
 const (
+	jobsPage    = 500
 	lettersPage = 100
 	resultsPage = 1000
 )

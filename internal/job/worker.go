@@ -54,6 +54,8 @@ const (
 	batchRows = 20_000
 	// batchBytes of text, and the row that reaches it, are the end of a batch.
 	batchBytes = 8 << 20
+	// begunRows are those of the batch that is being saved and of the next.
+	begunRows = 2 * batchRows
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
 	// turn is for how long a job is worked on while others wait.

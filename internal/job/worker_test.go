@@ -346,7 +346,7 @@ func TestAStoreThatStaysAwayFailsTheJob(t *testing.T) {
 			t.Errorf("given up after %v", took)
 		}
 		w.maker.before = nil
-		if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID); err != nil {
+		if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID, anyRows); err != nil {
 			t.Fatal(err)
 		}
 		w.wantDone(t, j.ID, 2000)
@@ -376,7 +376,8 @@ func TestCancelAndGoOn(t *testing.T) {
 		j := w.send(t, rows(4000))
 		w.maker.after = func() error {
 			if w.maker.batches == 4 { // made, and not saved
-				return w.bulk.Cancel(t.Context(), w.ann, j.ID)
+				_, _, err := w.bulk.Cancel(t.Context(), w.ann, j.ID)
+				return err
 			}
 			return nil
 		}
@@ -388,10 +389,10 @@ func TestCancelAndGoOn(t *testing.T) {
 		if n := w.count(t, j.ID); n < 1800 || n > 2500 {
 			t.Errorf("%d links, want those of four batches, or of five", n)
 		}
-		if err := w.bulk.Cancel(t.Context(), w.ann, j.ID); err != nil {
+		if _, _, err := w.bulk.Cancel(t.Context(), w.ann, j.ID); err != nil {
 			t.Errorf("cancelled again: %v", err)
 		}
-		if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID); err != nil {
+		if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID, anyRows); err != nil {
 			t.Fatal(err)
 		}
 		w.wantDone(t, j.ID, 4000)
@@ -417,7 +418,7 @@ func TestRetryTriesOnlyWhatFailed(t *testing.T) {
 		}
 		for _, still := range []bool{true, false} {
 			taken, tried = still, 0
-			if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID); err != nil {
+			if _, err := w.bulk.Retry(t.Context(), w.ann, j.ID, anyRows); err != nil {
 				t.Fatal(err)
 			}
 			j = w.run(t, j.ID)
@@ -453,4 +454,24 @@ func TestJobsTakeTurns(t *testing.T) {
 			t.Errorf("the large one: %+v", j)
 		}
 	})
+}
+
+func anyRows(account.ID, int64) error { return nil }
+
+func TestCounted(t *testing.T) {
+	begun := time.Unix(1, 0)
+	for name, c := range map[string]struct {
+		job  job.Job
+		want int64
+	}{
+		"waiting":                 {job.Job{Status: job.Queued, Rows: 9000}, 9000},
+		"failed":                  {job.Job{Status: job.Failed, Rows: 9000, StartedAt: begun, Succeeded: 1}, 9000},
+		"cancelled, waiting":      {job.Job{Status: job.Cancelled, Rows: 9000}, 0},
+		"cancelled, begun":        {job.Job{Status: job.Cancelled, Rows: 90_000, StartedAt: begun, Succeeded: 3000, DeadLetters: 1000}, 44_000},
+		"cancelled, near its end": {job.Job{Status: job.Cancelled, Rows: 9000, StartedAt: begun, Succeeded: 3000}, 9000},
+	} {
+		if got := c.job.Counted(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
 }

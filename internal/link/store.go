@@ -22,8 +22,8 @@ type Store interface {
 	//
 	//   - A link with n.Link.Operation (unless zero) exists: the same creation
 	//     was done before. It is given back with Repeated.
-	//   - n.Match finds an unrevoked link: the oldest one (the lowest ID) is
-	//     given back with Found. Two racing Inserts with the same Match make one link.
+	//   - n.Match finds a link: the oldest one (the lowest ID) is given back with
+	//     Found. Two racing Inserts with the same Match make one link.
 	//   - The key belongs to a link, revoked and expired ones too:
 	//     fault.AliasTaken.
 	//   - The ID belongs to a link: ErrIDTaken.
@@ -97,7 +97,7 @@ var ErrIDTaken = errors.New("link ID is taken")
 type New struct {
 	Link  Link
 	Match Match
-	// At is the moment at which "unrevoked" is judged for Match.
+	// At is the moment at which Match judges what is revoked or expired.
 	At time.Time
 }
 
@@ -108,8 +108,8 @@ type Match uint8
 // The matches.
 const (
 	MatchNone        Match = iota
-	MatchContent           // the same (owner, ContentID, Destination)
-	MatchDestination       // the same (owner, Destination)
+	MatchContent           // the same (owner, ContentID, Destination), unrevoked
+	MatchDestination       // the same (owner, Destination), neither revoked nor expired
 )
 
 // Outcome says what Insert did.

@@ -174,6 +174,21 @@ func (s *Jobs) Submit(ctx context.Context, j job.Job, op job.Operation) (submitt
 	return submitted, err
 }
 
+// Submitted implements job.Queue.
+func (s *Jobs) Submitted(ctx context.Context, op job.Operation) (job.Job, error) {
+	if err := ctx.Err(); err != nil {
+		return job.Job{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.jobs {
+		if q.operation == op && op != (job.Operation{}) {
+			return cloneJob(q.job), nil
+		}
+	}
+	return job.Job{}, fault.New(fault.NotFound, "No job was submitted with this operation")
+}
+
 // List implements job.Queue.
 func (s *Jobs) List(ctx context.Context, q job.Query) ([]job.Job, error) {
 	if err := ctx.Err(); err != nil {

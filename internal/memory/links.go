@@ -108,12 +108,19 @@ func (s *Links) match(n link.New) (oldest *link.Link) {
 		return nil
 	}
 	for _, l := range s.byDestination[ownedDestination{n.Link.Owner, n.Link.Destination}] {
-		if (n.Match == link.MatchDestination || l.ContentID == n.Link.ContentID) &&
-			l.Status(n.At) != link.Revoked && (oldest == nil || l.ID < oldest.ID) {
+		if standsIn(l, &n) && (oldest == nil || l.ID < oldest.ID) {
 			oldest = l
 		}
 	}
 	return oldest
+}
+
+func standsIn(l *link.Link, n *link.New) bool {
+	status := l.Status(n.At)
+	if n.Match == link.MatchDestination {
+		return status != link.Revoked && status != link.Expired
+	}
+	return status != link.Revoked && l.ContentID == n.Link.ContentID
 }
 
 // Update is that of link.Store.

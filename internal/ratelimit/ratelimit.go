@@ -38,7 +38,7 @@ type Result struct {
 
 // Take decides on n at now. tat is the theoretical arrival time kept from the
 // last call, zero at first; the new one is to be kept if the result is Allowed.
-// n above the quota is never allowed.
+// n above the quota is never allowed; one below 0 gives back, at most all.
 func (l Limit) Take(tat, now time.Time, n int) (time.Time, Result) {
 	interval := l.Window / time.Duration(l.Quota)
 	if tat.Before(now) {
@@ -47,6 +47,9 @@ func (l Limit) Take(tat, now time.Time, n int) (time.Time, Result) {
 		tat = full // the clock went back, or the limit was wider: nobody waits longer than a window
 	}
 	next := tat.Add(interval * time.Duration(n))
+	if next.Before(now) {
+		next = now
+	}
 	room := l.Window - next.Sub(now)
 	if room < 0 || n > l.Quota {
 		return tat, Result{

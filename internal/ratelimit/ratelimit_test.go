@@ -50,6 +50,13 @@ func TestTake(t *testing.T) {
 			{24 * time.Hour, 11, false, 10, 0, 6 * time.Minute},
 			{24 * time.Hour, 10, true, 0, time.Hour, 0},
 		}},
+		{"given back, never more than all", hourly, []step{
+			{0, 10, true, 0, time.Hour, 0},
+			{0, -4, true, 4, 36 * time.Minute, 0},
+			{0, 5, false, 4, 36 * time.Minute, 6 * time.Minute},
+			{12 * time.Minute, -7, true, 10, 0, 0},
+			{12 * time.Minute, 10, true, 0, time.Hour, 0},
+		}},
 		{"a clock that goes back gives nothing", hourly, []step{
 			{0, 10, true, 0, time.Hour, 0},
 			{-time.Hour, 1, false, 0, time.Hour, 6 * time.Minute},

@@ -175,27 +175,34 @@ func TestUnknownIsBelievedOnlyWhileHeard(t *testing.T) {
 }
 
 // TestBehind makes links that Changes never tells of: all keys are read anew,
-// and routes refreshed.
+// and routes before they are served, unless the store can't be asked.
 func TestBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t)
 		s.set(key("old"), active(1, "https://old.example/"))
+		s.set(key("other"), active(1, "https://other.example/"))
 		r := watched(t, s, nil)
 		resolves(t, r, key("old"), "https://old.example/")
+		resolves(t, r, key("other"), "https://other.example/")
 		flood(t, r)
 		resolves(t, r, key("abc"), "")
 		s.fail(errors.New("away"))
 		s.set(key("abc"), active(1, "https://a.example/"))
 		s.set(key("old"), active(2, "https://new.example/"))
+		s.set(key("other"), active(2, "https://changed.example/"))
 		s.mu.Lock()
 		s.oldest = int64(len(s.changes))
 		s.mu.Unlock()
 		s.fail(nil)
 		pass(250 * time.Millisecond)
 		resolves(t, r, key("abc"), "https://a.example/")
-		resolves(t, r, key("old"), "https://old.example/") // refreshes
-		synctest.Wait()
 		resolves(t, r, key("old"), "https://new.example/")
+		s.fail(errors.New("away"))
+		resolves(t, r, key("other"), "https://other.example/")
+		pass(2 * time.Second)
+		s.fail(nil)
+		resolves(t, r, key("other"), "https://changed.example/")
+		pass(250 * time.Millisecond)
 		flood(t, r)
 		n := r.Stats().Excluded
 		resolves(t, r, key("nothing"), "")

@@ -120,7 +120,8 @@ func setDefault[T comparable](p *T, value T) {
 
 // Resolve gives the route of a key; one of Version 0 says that there is no
 // link. A link that can't be looked up is fault.Unavailable, never absent. It
-// blocks only for a key that is not in memory. The key's strings are not kept.
+// blocks only for a key that is not in memory, or was read before changes were
+// missed. The key's strings are not kept.
 func (r *Resolver) Resolve(ctx context.Context, k link.Key) (link.Route, error) {
 	return r.resolve(ctx, k, r.s.Now())
 }
@@ -131,7 +132,10 @@ func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (link
 		age := now.Sub(route.LoadedAt)
 		if route.Version != 0 {
 			r.count.hits.Add(1)
-			if route.LoadedAt.UnixNano() < r.watching.Load() || age >= r.s.PositiveAge && r.mayRefresh(now) {
+			switch {
+			case route.LoadedAt.UnixNano() < r.watching.Load():
+				return r.unheard(ctx, k, route, now), nil
+			case age >= r.s.PositiveAge && r.mayRefresh(now):
 				r.refresh(k, route.Version, now)
 			}
 			return route, nil
@@ -151,6 +155,17 @@ func (r *Resolver) resolve(ctx context.Context, k link.Key, now time.Time) (link
 		return link.Route{}, err
 	}
 	return f.wait(ctx)
+}
+
+// unheard reads a route again that may have changed unheard: if the store can't
+// be asked, what is known is as good as it gets.
+func (r *Resolver) unheard(ctx context.Context, k link.Key, known link.Route, now time.Time) link.Route {
+	if f := r.refresh(k, known.Version, now); f != nil {
+		if route, err := f.wait(ctx); err == nil {
+			return route
+		}
+	}
+	return known
 }
 
 // wait gives what the flight brings, or leaves it when ctx ends.
@@ -180,13 +195,17 @@ func (r *Resolver) mayRefresh(now time.Time) bool {
 }
 
 // refresh reads a route again in the background, unless that is already done,
-// failed a moment ago, or would take places that misses need.
-func (r *Resolver) refresh(k link.Key, version int64, now time.Time) {
+// failed a moment ago, or would take places that misses need: nil in the last
+// two cases.
+func (r *Resolver) refresh(k link.Key, version int64, now time.Time) *flight {
 	if now.UnixNano()-r.failed.Load() < int64(retryTime) {
-		return
+		return nil
 	}
-	// Not now is soon enough.
-	_, _ = r.fly(k, version)
+	f, err := r.fly(k, version)
+	if err != nil {
+		return nil // not now is soon enough
+	}
+	return f
 }
 
 // fly joins the look-up of a key or begins it; known is the version of the

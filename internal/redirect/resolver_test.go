@@ -444,8 +444,6 @@ func TestWatch(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- r.Watch(ctx) }()
 		synctest.Wait()
-		resolves(t, r, key("abc"), "https://a.example/") // refreshes
-		synctest.Wait()
 		resolves(t, r, key("abc"), "https://b.example/")
 
 		s.set(key("abc"), active(3, "https://c.example/"))

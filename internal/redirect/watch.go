@@ -48,8 +48,9 @@ func (r *Resolver) take(ctx context.Context, k link.Key, route *link.Route) {
 
 // Watch brings in what other processes change until ctx ends: it asks the
 // store every PollInterval. A store that can't be asked is asked again. Routes
-// read before its first answer may have missed a change, and are refreshed.
-// From that answer on it learns which keys there are.
+// read before its first answer, or before it fell behind, may have missed a
+// change, and are read again before they are served. From that answer on it
+// learns which keys there are.
 func (r *Resolver) Watch(ctx context.Context) error {
 	w := watcher{r: r, mark: -1}
 	defer w.stop()

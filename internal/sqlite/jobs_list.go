@@ -7,6 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"kurz/internal/fault"
 	"kurz/internal/job"
 )
 
@@ -96,6 +97,18 @@ func (s *Jobs) Submit(ctx context.Context, j job.Job, op job.Operation) (submitt
 		return job.Job{}, err
 	}
 	return submitted, nil
+}
+
+// Submitted implements job.Queue.
+func (s *Jobs) Submitted(ctx context.Context, op job.Operation) (j job.Job, err error) {
+	err = s.db.read(ctx, func(c *sqlite.Conn) error {
+		var found bool
+		if j, found, err = oneJob(c, jobOfOperation, op[:]); err == nil && !found {
+			err = fault.New(fault.NotFound, "No job was submitted with this operation")
+		}
+		return err
+	})
+	return j, err
 }
 
 // Drop implements job.Queue.

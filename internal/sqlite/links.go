@@ -62,7 +62,7 @@ const (
 	sameDestination     = `destination_key = ? AND owner = ? AND destination = ? AND (revoked_at IS NULL OR revoked_at > ?)`
 	sameContent         = `content_key = ? AND owner = ? AND destination = ? AND (revoked_at IS NULL OR revoked_at > ?) AND content_id = ?`
 	oldest              = ` ORDER BY id LIMIT 1`
-	selectByDestination = selectLink + sameDestination + oldest
+	selectByDestination = selectLink + sameDestination + ` AND (expires_at IS NULL OR expires_at > ?)` + oldest
 	selectByContent     = selectLink + sameContent + oldest
 	selectByNoContent   = selectLink + sameDestination + ` AND content_id IS NULL` + oldest
 	selectTwin          = `SELECT 1 FROM links WHERE ` + sameContent + ` AND id <> ? LIMIT 1`
@@ -243,12 +243,13 @@ func standIn(c *sqlite.Conn, n *link.New) (link.Link, link.Outcome, error) {
 		}
 	}
 	destinationKey, contentKey := matchKeys(&n.Link)
-	sql, bind := selectByDestination, func(b *binder) { bindMatch(b, destinationKey, &n.Link, n.At) }
+	same := func(b *binder) { bindMatch(b, destinationKey, &n.Link, n.At) }
+	sql, bind := selectByDestination, func(b *binder) { same(b); b.int(n.At.UnixMilli()) }
 	switch {
 	case n.Match == link.MatchContent && contentKey != 0:
 		sql, bind = selectByContent, func(b *binder) { bindContent(b, contentKey, &n.Link, n.At) }
 	case n.Match == link.MatchContent:
-		sql = selectByNoContent
+		sql, bind = selectByNoContent, same
 	}
 	l, found, err := oneLink(c, sql, bind)
 	if err != nil || !found {
