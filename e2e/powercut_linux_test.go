@@ -18,6 +18,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"kurz/client"
 	"kurz/test/powercut"
 	"kurz/test/program"
 )
@@ -83,6 +84,45 @@ func TestPowerCutOfTheFirst(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestPowerCutOfBulk cuts the power under a bulk job, whose links are synced with
+// what is told of them: in the end each row has its link, and what was told was
+// never too much.
+func TestPowerCutOfBulk(t *testing.T) {
+	rows, cuts := 3*fewRows(), 4
+	p := &cutProof{t: t, random: seeded(t)}
+	p.disk, p.mount = powercut.Make(t)
+	s := startIn(t, filepath.Join(p.mount, "data"), append(unlimited(), "KURZ_RATE_BULK_FREE=off")...)
+	p.options = s.Options
+	key := s.key(t, "ann@example.org")
+	c := s.api(t, key)
+	j, err := c.Bulk(t.Context(), client.BulkCSV, bulkFile(rows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cuts {
+		<-time.After(time.Duration(p.random.IntN(10*rows)) * time.Microsecond)
+		if j, err = c.BulkJob(t.Context(), j.ID); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("cut after %d rows", j.Done)
+		p.cut(s.Server)
+		s.again(t)
+		told := j.Done
+		if j, err = c.BulkJob(t.Context(), j.ID); err != nil || j.Done < told {
+			t.Fatalf("%+v, where %d rows were done, error %v", j, told, err)
+		}
+	}
+	if j, err = c.WaitBulk(t.Context(), j.ID, nil); err != nil || j.Done != int64(rows-rows/100) {
+		t.Fatalf("%+v, error %v", j, err)
+	}
+	if got := resultsOf(t, c, j.ID); got["created"] != rows-rows/100 {
+		t.Errorf("results %v", got)
+	}
+	if n := s.countLinks(t, key, rows); int64(n) != j.Done {
+		t.Errorf("%d links of %d rows", n, j.Done)
+	}
 }
 
 // cutProof is one server's life on a disk whose power is cut.
