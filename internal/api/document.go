@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 //go:embed openapi.json
@@ -24,9 +25,9 @@ func newPage(kind, policy string, body []byte) page {
 	return page{kind, policy, body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, "public, no-cache"}
 }
 
-func (a *API) serveDocument(c *call) error {
-	return c.serve(newPage(typeJSON, "default-src 'none'", document))
-}
+var documentPage = sync.OnceValue(func() page { return newPage(typeJSON, "default-src 'none'", document) })
+
+func (a *API) serveDocument(c *call) error { return c.serve(documentPage()) }
 
 func (a *API) serveDocs(c *call) error {
 	p, err := a.docs()

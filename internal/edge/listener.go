@@ -25,9 +25,18 @@ import (
 // "unix:" and a path. The error for a port in use or forbidden says what to do.
 func Listen(addr string) ([]net.Listener, error) {
 	listeners, err := activated()
-	if err != nil || len(listeners) > 0 {
-		return listeners, err
+	if err == nil && len(listeners) == 0 {
+		listeners, err = open(addr)
 	}
+	for _, l := range listeners {
+		// Where it can't be, slow clients cost more.
+		_ = boundUnsent(l)
+	}
+	return listeners, err
+}
+
+// open gives a socket for an address.
+func open(addr string) ([]net.Listener, error) {
 	network, where := "tcp", addr
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, where = "unix", path
@@ -35,7 +44,11 @@ func Listen(addr string) ([]net.Listener, error) {
 	}
 	// Lanes end idle connections soon enough; what goes to net/http gets its
 	// probes there, so that most connections are spared four system calls.
-	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, where)
+	c := net.ListenConfig{KeepAlive: -1}
+	// Paths that a redirect would not live to use make it dearer, and keep what is
+	// set on the listener from its connections.
+	c.SetMultipathTCP(false)
+	l, err := c.Listen(context.Background(), network, where)
 	switch {
 	case err == nil:
 		return []net.Listener{l}, nil

@@ -26,7 +26,8 @@ func (w watched) Accept() (net.Conn, error) {
 }
 
 // TestProbes: a connection that net/http answers is probed by the system, one
-// of a lane, which ends by itself, is not.
+// of a lane, which ends by itself, is not. In neither waits much of an answer to be
+// sent.
 func TestProbes(t *testing.T) {
 	listeners, err := edge.Listen("127.0.0.1:0")
 	if err != nil {
@@ -48,12 +49,19 @@ func TestProbes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got int
-		if err := raw.Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE) }); err != nil {
-			t.Fatal(err)
+		option := func(level, name int) (value int) {
+			var refused error
+			err := raw.Control(func(fd uintptr) { value, refused = unix.GetsockoptInt(int(fd), level, name) })
+			if err != nil || refused != nil {
+				t.Fatal(err, refused)
+			}
+			return value
 		}
-		if got != want || err != nil {
-			t.Errorf("%s: probes %d, want %d, %v", path, got, want, err)
+		if got := option(unix.SOL_SOCKET, unix.SO_KEEPALIVE); got != want {
+			t.Errorf("%s: probes %d, want %d", path, got, want)
+		}
+		if got := option(unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT); got != 32<<10 {
+			t.Errorf("%s: %d bytes may wait unsent", path, got)
 		}
 		c.Close()
 	}
