@@ -17,7 +17,9 @@ import (
 // Code names a kind of fault. The values are part of the public API.
 type Code string
 
-// The codes of the product contract, section 7.
+// The codes: those of the product contract, section 7, and four that an answer
+// needs which has none there: BadRequest, AlreadyExists, URITooLong and
+// HeaderTooLarge.
 const (
 	InvalidURL            Code = "INVALID_URL"
 	ValidationFailed      Code = "VALIDATION_FAILED"

@@ -29,7 +29,7 @@ type WorkerSettings struct {
 	Now  func() time.Time
 	// Holder names this worker among others.
 	Holder string
-	// Batch is how many rows are made at once, at most; 0: 20,000.
+	// Batch is how many rows are made at once, at most; 0: 10,000.
 	Batch int
 	// Breathe, unless nil, is called between rows, and may hold up the work.
 	Breathe func()
@@ -51,7 +51,7 @@ type Worker struct {
 
 // Rhythm and bounds of the work.
 const (
-	batchRows = 20_000
+	batchRows = 10_000
 	// batchBytes of text, and the row that reaches it, are the end of a batch.
 	batchBytes = 8 << 20
 	// begunRows are those of the batch that is being saved and of the next.

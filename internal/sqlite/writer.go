@@ -27,6 +27,7 @@ type writer struct {
 	narrow int
 	conn   *sqlite.Conn
 	ops    chan *op
+	shared bool // the transaction is several ops'
 	// index is the log's; nil before the first write.
 	index *os.File
 	// stuck is when the log could last not be folded.
@@ -92,8 +93,9 @@ func (w *writer) do(ctx context.Context, o *op) error {
 	return o.err
 }
 
-// awaited reports whether someone waits for a transaction to end.
-func (w *writer) awaited() bool { return len(w.ops) > 0 }
+// awaited reports, to an op's fn, whether someone else waits for the transaction
+// to end.
+func (w *writer) awaited() bool { return w.shared || len(w.ops) > 0 }
 
 func (w *writer) close() error {
 	w.mu.Lock()
@@ -199,10 +201,11 @@ func (w *writer) gather(group []*op) []*op {
 
 // commit runs a group in one transaction and tells each its outcome.
 func (w *writer) commit(group []*op) {
+	w.shared = len(group) > 1
 	err := w.exec("BEGIN IMMEDIATE")
 	if err == nil {
 		for i := 0; i < len(group) && err == nil; i++ {
-			err = w.apply(group[i], len(group) > 1)
+			err = w.apply(group[i])
 		}
 		if err == nil {
 			err = w.exec("COMMIT")
@@ -222,11 +225,11 @@ func (w *writer) commit(group []*op) {
 
 // apply runs one op; its own failure is kept in it and undone. The error
 // returned is one that ends the whole transaction.
-func (w *writer) apply(o *op, shared bool) error {
+func (w *writer) apply(o *op) error {
 	if o.err = o.ctx.Err(); o.err != nil {
 		return nil
 	}
-	if !shared {
+	if !w.shared {
 		err := recovered(o.fn, w.conn)
 		o.err = faulty(err)
 		return err
