@@ -162,9 +162,16 @@ func (db *DB) write(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 	return db.writer.do(ctx, &op{fn: fn})
 }
 
-// writeMany is write for an fn that changes much and is one of several like it.
+// writeMany is write for an fn that changes much and is one of several like it. It
+// looks from time to time whether the transaction is awaited.
 func (db *DB) writeMany(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 	return db.writer.do(ctx, &op{fn: fn, many: true})
+}
+
+// writeIdly is write for work in the background: it is not let in between those of
+// writeMany.
+func (db *DB) writeIdly(ctx context.Context, fn func(c *sqlite.Conn) error) error {
+	return db.writer.do(ctx, &op{fn: fn, idle: true})
 }
 
 // writeOne is write for an fn that changes something by one statement at most,

@@ -108,7 +108,7 @@ func (s *Links) breathe() {
 // dropIndex forgets all segments, so that they are made anew.
 func (s *Links) dropIndex(ctx context.Context) error {
 	s.index.swept = false
-	return s.db.write(ctx, func(c *sqlite.Conn) error {
+	return s.db.writeIdly(ctx, func(c *sqlite.Conn) error {
 		for _, sql := range []string{dropSegment, dropLoose, resetState} {
 			if _, err := change(c, sql, nil); err != nil {
 				return err
@@ -169,7 +169,7 @@ func (s *Links) dropBlocks(ctx context.Context, segment int64) error {
 // take gives the ID of a new segment. From now on links up to an ID are loose
 // when they are stored or changed.
 func (s *Links) take(ctx context.Context, to link.ID) (segment int64, err error) {
-	err = s.db.write(ctx, func(c *sqlite.Conn) error {
+	err = s.db.writeIdly(ctx, func(c *sqlite.Conn) error {
 		state, err := readIndexState(c)
 		if err != nil {
 			return err
@@ -238,7 +238,7 @@ func (s *Links) publish(ctx context.Context, id int64, built *search.Built, also
 	for some := range slices.Chunk(built.Blocks, blocksAtOnce) {
 		first := next
 		next += int64(len(some))
-		err := s.db.write(ctx, func(c *sqlite.Conn) error {
+		err := s.db.writeIdly(ctx, func(c *sqlite.Conn) error {
 			for i, data := range some {
 				_, err := change(c, insertBlock, func(b *binder) { b.int(first + int64(i)); b.blob(withSum(data)) })
 				if err != nil {
@@ -252,7 +252,7 @@ func (s *Links) publish(ctx context.Context, id int64, built *search.Built, also
 		}
 		s.breathe()
 	}
-	return s.db.write(ctx, func(c *sqlite.Conn) error {
+	return s.db.writeIdly(ctx, func(c *sqlite.Conn) error {
 		if n := len(built.IDs); n > 0 {
 			_, err := change(c, insertSegment, func(b *binder) {
 				b.int(id)

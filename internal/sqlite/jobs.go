@@ -126,7 +126,7 @@ func (s *Jobs) Acquire(ctx context.Context, kind, holder string, now time.Time, 
 // Save implements job.Queue.
 func (s *Jobs) Save(ctx context.Context, j job.Job, p job.Progress, until time.Time) (job.Job, error) {
 	var saved job.Job
-	err := s.db.write(ctx, func(c *sqlite.Conn) (err error) {
+	err := s.db.writeMany(ctx, func(c *sqlite.Conn) (err error) {
 		if saved, err = replaceJob(c, j, until); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -27,7 +28,8 @@ type writer struct {
 	narrow int
 	conn   *sqlite.Conn
 	ops    chan *op
-	shared bool // the transaction is several ops'
+	// hurried is how many ops wait or are at work that many others have to let in.
+	hurried atomic.Int64
 	// index is the log's; nil before the first write.
 	index *os.File
 	// stuck is when the log could last not be folded.
@@ -49,6 +51,8 @@ type op struct {
 	// many says that fn changes much, and that more like it is to be expected:
 	// to fold the log after each would write the same pages again and again.
 	many bool
+	// idle says that nobody waits for fn: it is work in the background.
+	idle bool
 	err  error
 	done chan struct{}
 }
@@ -77,6 +81,10 @@ func (w *writer) do(ctx context.Context, o *op) error {
 		return err
 	}
 	o.ctx, o.done = ctx, make(chan struct{})
+	if !o.many && !o.idle {
+		w.hurried.Add(1)
+		defer w.hurried.Add(-1)
+	}
 	w.mu.RLock()
 	if w.closed {
 		w.mu.RUnlock()
@@ -93,9 +101,9 @@ func (w *writer) do(ctx context.Context, o *op) error {
 	return o.err
 }
 
-// awaited reports, to an op's fn, whether someone else waits for the transaction
-// to end.
-func (w *writer) awaited() bool { return w.shared || len(w.ops) > 0 }
+// awaited reports, to the fn of an op that changes much, whether someone waits for
+// the transaction to end.
+func (w *writer) awaited() bool { return w.hurried.Load() > 0 }
 
 func (w *writer) close() error {
 	w.mu.Lock()
@@ -201,11 +209,10 @@ func (w *writer) gather(group []*op) []*op {
 
 // commit runs a group in one transaction and tells each its outcome.
 func (w *writer) commit(group []*op) {
-	w.shared = len(group) > 1
 	err := w.exec("BEGIN IMMEDIATE")
 	if err == nil {
 		for i := 0; i < len(group) && err == nil; i++ {
-			err = w.apply(group[i])
+			err = w.apply(group[i], len(group) > 1)
 		}
 		if err == nil {
 			err = w.exec("COMMIT")
@@ -225,11 +232,11 @@ func (w *writer) commit(group []*op) {
 
 // apply runs one op; its own failure is kept in it and undone. The error
 // returned is one that ends the whole transaction.
-func (w *writer) apply(o *op) error {
+func (w *writer) apply(o *op, shared bool) error {
 	if o.err = o.ctx.Err(); o.err != nil {
 		return nil
 	}
-	if !w.shared {
+	if !shared {
 		err := recovered(o.fn, w.conn)
 		o.err = faulty(err)
 		return err
