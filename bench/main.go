@@ -122,8 +122,10 @@ func run(ctx context.Context, o options) error {
 		began := time.Now()
 		l.say("== %s", s.name)
 		if err := s.run(ctx, l); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+			if ctx.Err() != nil { // what was measured before counts
+				l.note("**Interrupted** in stage %s, so that its rows and those of later stages are missing.", s.name)
+				failed = errors.Join(failed, ctx.Err())
+				break
 			}
 			// One stage that fails must not cost the others' hour.
 			l.say("%s: %v", s.name, err)
