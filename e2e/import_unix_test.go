@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -126,4 +127,41 @@ func TestImportKilled(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// TestImportInterrupted has an import end by SIGINT: it says how far it was, and
+// that the same again goes on.
+func TestImportInterrupted(t *testing.T) {
+	t.Parallel()
+	const rows = 100_000
+	data, dir := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "rows.csv")
+	if err := os.WriteFile(file, []byte("long_url\n"+strings.Repeat("https://example.com/a-page\n", rows)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(interrupt bool) (code int, out, log string) {
+		command := exec.CommandContext(t.Context(), binary, "import", file, "--data", data)
+		command.Env = withoutSettings(os.Environ())
+		var o, l bytes.Buffer
+		command.Stdout, command.Stderr = &o, &l
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if interrupt {
+			signal := time.AfterFunc(700*time.Millisecond, func() { _ = command.Process.Signal(os.Interrupt) })
+			defer signal.Stop()
+		}
+		_ = command.Wait() // the exit code tells
+		return command.ProcessState.ExitCode(), o.String(), l.String()
+	}
+	made, err := exec.CommandContext(t.Context(), binary, "migrate", "--data", data).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, made)
+	}
+	if code, _, log := run(true); code != 1 || !strings.Contains(log, "interrupted") || !strings.Contains(log, "run the same again to go on") {
+		t.Errorf("exit code %d: %s", code, log)
+	}
+	if code, out, log := run(false); code != 0 || !strings.Contains(out, fmt.Sprint(rows, " rows:")) {
+		t.Errorf("again: exit code %d, %s, %s", code, out, log)
+	}
 }

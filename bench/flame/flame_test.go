@@ -98,6 +98,8 @@ func TestRedirect(t *testing.T) {
 	}{
 		{"write", []string{"net/http.(*conn).serve", "net.(*conn).Write", "internal/poll.(*FD).Write", "internal/runtime/syscall/linux.Syscall6"}},
 		{"write", []string{"kurz/internal/edge.(*conn).serve", "syscall.Write", "internal/runtime/syscall/linux.Syscall6"}},
+		{"write", []string{"kurz/internal/edge.(*lane).serve", "kurz/internal/edge.(*socket).Write", "internal/poll.(*FD).RawWrite", "kurz/internal/edge.(*socket).sendAll", "internal/runtime/syscall/linux.Syscall6"}},
+		{"read", []string{"kurz/internal/edge.(*lane).serve", "kurz/internal/edge.(*socket).Read", "internal/poll.(*FD).RawRead", "kurz/internal/edge.(*socket).receiveSome", "internal/runtime/syscall/linux.Syscall6"}},
 		{"read", []string{"net/http.(*conn).serve", "internal/poll.(*FD).Read", "syscall.read"}},
 		{"wait", []string{"runtime.mcall", "runtime.park_m", "runtime.schedule", "runtime.findRunnable", "runtime.netpoll"}},
 		{"collect", []string{"runtime.gcBgMarkWorker", "runtime.systemstack", "runtime.gcDrain"}},

@@ -91,8 +91,8 @@ func Redirect() Rules {
 		List: []Rule{
 			rule("collect", "memory is collected", `runtime\.(gcBgMarkWorker|bgsweep|bgscavenge|gcStart|gcAssistAlloc|gcDrain|sweepone)`),
 			rule("wait", "waiting for connections, and changing between goroutines", `runtime\.(mcall|mstart|schedule|findRunnable|netpoll|sysmon|goready|ready|gopark|park_m|gosched|morestack|rt0_go|usleep|futex)|syscall\.(E|e)poll|golang\.org/x/sys/unix\.(E|e)poll|internal/runtime/syscall/linux\.Epoll`),
-			rule("read", "bytes of a request come in", `internal/poll\.\(\*FD\)\.(Read|RawRead|Accept)|syscall\.(r|R)e(ad|cv)|golang\.org/x/sys/unix\.(r|R)e(ad|cv)`),
-			rule("write", "bytes of an answer leave", `internal/poll\.\(\*FD\)\.(Write|RawWrite|Shutdown)|syscall\.((w|W)rite|(s|S)end)|golang\.org/x/sys/unix\.((w|W)rite|(s|S)end)`),
+			rule("read", "bytes of a request come in", `internal/poll\.\(\*FD\)\.(Read|RawRead|Accept)|kurz/internal/edge\.\(\*socket\)\.(Read|receive)|syscall\.(r|R)e(ad|cv)|golang\.org/x/sys/unix\.(r|R)e(ad|cv)`),
+			rule("write", "bytes of an answer leave", `internal/poll\.\(\*FD\)\.(Write|RawWrite|Shutdown)|kurz/internal/edge\.\(\*socket\)\.(Write|send)|syscall\.((w|W)rite|(s|S)end)|golang\.org/x/sys/unix\.((w|W)rite|(s|S)end)`),
 			rule("encrypt", "TLS", `crypto/tls\.`),
 			rule("deadline", "timers that bound a request", `internal/poll\.\(\*FD\)\.Set\w*Deadline|net\.\(\*conn\)\.Set\w*Deadline|time\.(AfterFunc|NewTimer|\(\*Timer\))`),
 			rule("hash", "the visitor hash", `kurz/internal/enrich\.\(\*(h|H)asher\)|crypto/(hmac|sha256)\.`),

@@ -151,7 +151,11 @@ func (d *Directory) UserByEmail(ctx context.Context, email string) (User, error)
 	if err != nil {
 		return User{}, err
 	}
-	return d.store.UserByEmail(ctx, email)
+	u, err := d.store.UserByEmail(ctx, email)
+	if fault.Is(err, fault.NotFound) {
+		err = fault.New(fault.NotFound, "No such user: %s", email)
+	}
+	return u, err
 }
 
 // Users lists users.

@@ -21,7 +21,9 @@ func (a *App) newWorker(p Parts, w Surroundings) {
 		Holder: rand.Text(), Breathe: w.Breathe, Logger: w.Logger,
 	})
 	a.jobs = p.Jobs
-	a.bulk = job.NewBulk(job.BulkSettings{Queue: p.Jobs, Reader: api.BulkFiles{}, Now: w.Now, Rand: w.Rand, Wake: a.worker.Wake})
+	a.bulk = job.NewBulk(job.BulkSettings{
+		Queue: p.Jobs, Reader: api.BulkFiles{}, Now: w.Now, Rand: w.Rand, Wake: a.worker.Wake, Leave: a.worker.Leave,
+	})
 }
 
 // measureBulk shows the jobs and what became of their rows.

@@ -114,6 +114,11 @@ func (d *Data) Integrity(ctx context.Context) error {
 	return errors.Join(d.main.Check(ctx), d.clicks.Check(ctx))
 }
 
+// OfOthers counts the links of each domain but the default one.
+func (d *Data) OfOthers(ctx context.Context) (map[link.Domain]int64, error) {
+	return sqlite.NewLinks(d.main).OfOthers(ctx)
+}
+
 // Options are what the server's parts see of the world.
 type Options struct {
 	Now    func() time.Time
@@ -166,6 +171,22 @@ func Open(ctx context.Context, s *config.Settings, o Options) (*Backend, error) 
 	return b, nil
 }
 
+// refuseLost refuses a folder without a link in which clicks of links were counted:
+// every link would be told as unknown, and its code be given out again. (Links are
+// revoked, never removed.)
+func (b *Backend) refuseLost(ctx context.Context, dir string) error {
+	counted, err := sqlite.NewClicks(b.data.clicks).Position(ctx, b.journal.ID())
+	if err != nil || counted == 0 {
+		return err
+	}
+	keys, err := b.data.Links.Walk(ctx, link.Key{}, 1)
+	if err != nil || len(keys) > 0 {
+		return err
+	}
+	return fmt.Errorf("%s in %s has no links, and yet clicks of links were counted here: it was lost, or replaced. "+
+		"Restore a backup ('kurz restore'), or move all that is in the folder away to begin anew", mainName, dir)
+}
+
 func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error {
 	var err error
 	if b.data, err = openData(ctx, s.Data, sqlite.Options{}); err != nil {
@@ -175,6 +196,9 @@ func (b *Backend) open(ctx context.Context, s *config.Settings, o Options) error
 		Sync: time.Duration(s.ClickSync), Reserve: true, Rand: o.Rand, Logger: o.Logger,
 	})
 	if err != nil {
+		return err
+	}
+	if err := b.refuseLost(ctx, s.Data); err != nil {
 		return err
 	}
 	b.hasher, err = enrich.OpenHasher(filepath.Join(s.Data, visitorName), enrich.Rotation(s.VisitorKeyRotation), s.VisitorKey, o.Now, o.Rand)

@@ -21,8 +21,13 @@ import (
 	"kurz/internal/sqlite"
 )
 
-func (b *Backend) pingData(ctx context.Context) (string, error) {
-	return "", errors.Join(b.data.main.Ping(ctx), b.data.clicks.Ping(ctx))
+// pingData is content where nothing can be written: redirects go on, and a server
+// that is taken out of service for it can't answer them.
+func (b *Backend) pingData(ctx context.Context) (text string, err error) {
+	if b.data.main.LastWriteFailed() {
+		text = "but the last write failed: is there room, and does another program lock it?"
+	}
+	return text, errors.Join(b.data.main.Ping(ctx), b.data.clicks.Ping(ctx))
 }
 
 func (b *Backend) checkJournal(context.Context) (string, error) {

@@ -41,6 +41,7 @@ known of requests with an Idempotency-Key, nor certificates.`,
 				return err
 			}
 			giveWay()
+			defer interruptible(c)()
 			return makeBackup(w, c, &s.Settings, args[0], replace)
 		},
 	})

@@ -11,11 +11,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"kurz/client"
 	"kurz/internal/config"
 	"kurz/internal/fault"
 )
@@ -74,6 +78,19 @@ func Main(ctx context.Context, w World) int {
 	return exitFail
 }
 
+// interrupted is why a command ended that interruptible has ended.
+const interrupted = "interrupted"
+
+// interruptible has the first SIGINT or SIGTERM end a command in order: what it
+// made stays or goes as a whole, and it says how far it was. The second ends it at
+// once.
+func interruptible(c *cobra.Command) (end func()) {
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	c.SetContext(ctx)
+	return stop
+}
+
 // report prints an error for people: a fault by its message, details included.
 func report(w io.Writer, err error) {
 	text := err.Error()
@@ -87,6 +104,15 @@ func report(w io.Writer, err error) {
 				text += fmt.Sprintf("\n  %s %s", d.Field, d.Reason)
 			}
 		}
+	}
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == string(fault.Unauthorized) {
+		text += "\nSet KURZ_API_KEY to a key of that server: 'kurz key create' makes one there"
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		text += "\nNothing listens there: start the server, or name another with --server"
+	}
+	if errors.Is(err, context.Canceled) {
+		text = strings.ReplaceAll(text, context.Canceled.Error(), interrupted)
 	}
 	fmt.Fprintf(w, "kurz: %s\n", strings.TrimSpace(text))
 }

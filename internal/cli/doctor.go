@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"kurz/internal/app"
 	"kurz/internal/backend"
 	"kurz/internal/config"
+	"kurz/internal/link"
 )
 
 // The levels of findings.
@@ -259,11 +262,38 @@ func (d *doctor) databases(ctx context.Context) {
 		}
 		err = data.Integrity(ctx)
 	}
+	if err == nil {
+		err = d.domains(ctx, data)
+	}
 	if err = closing(data, err); err != nil {
 		d.add("database", levelFail, err.Error(), "restore it from a backup")
 		return
 	}
 	d.add("database", levelOK, "intact", "")
+}
+
+// domains looks for links of domains that the server, or these settings, do not
+// have.
+func (d *doctor) domains(ctx context.Context, data *backend.Data) error {
+	base, others := d.s.BaseURL, d.s.Domains
+	if at, err := backend.ReadServing(d.s.Data); err == nil {
+		base, others = at.Base(), at.Domains
+	}
+	domains, err := link.NewDomains(base, others)
+	if err != nil {
+		return err
+	}
+	found, err := data.OfOthers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, domain := range slices.Sorted(maps.Keys(found)) {
+		if _, err := domains.Named(string(domain)); err != nil {
+			d.add("domains", levelWarn, fmt.Sprintf("links of %s, which is not in KURZ_DOMAINS: %d", domain, found[domain]),
+				"add it to KURZ_DOMAINS: until then they are not found, and its host gets links of "+domains.Host(""))
+		}
+	}
+	return nil
 }
 
 func (d *doctor) journal(ctx context.Context) {

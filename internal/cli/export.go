@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,9 @@ Clicks are numbers here. Everything, single clicks and accounts included, is in
 'kurz backup'.`,
 		Example: "  kurz export > links.csv\n  kurz export --format jsonl --output links.jsonl\n  kurz export --server https://go.example | gzip > links.csv.gz",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if format == "" {
+				format = formatOf(output)
+			}
 			if format != "csv" && format != "jsonl" {
 				return usageError{fmt.Errorf("--format must be csv or jsonl, not %q", format), c.CommandPath()}
 			}
@@ -36,10 +41,19 @@ Clicks are numbers here. Everything, single clicks and accounts included, is in
 			})
 		},
 	}
-	c.Flags().StringVar(&format, "format", "csv", "csv, or jsonl: a JSON object a line")
+	c.Flags().StringVar(&format, "format", "", "csv, or jsonl: a JSON object a line (default: by the file's name, else csv)")
 	c.Flags().StringVar(&output, "output", "", "file to write to, whose place it takes (default: standard output)")
 	settingFlags(c, linkSettings...)
 	return c
+}
+
+// formatOf gives the format of a file by its name.
+func formatOf(path string) string {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".jsonl", ".ndjson", ".json":
+		return "jsonl"
+	}
+	return "csv"
 }
 
 // exportFile puts a file in its place once it is whole.

@@ -141,6 +141,7 @@ func (i *importFrom) run(w *World, c *cobra.Command, path string) error {
 	if s.Server != "" {
 		return errors.New("links of elsewhere are imported on the data folder, not through a server: run this where it is")
 	}
+	defer interruptible(c)()
 	in, size, err := openBackup(path)
 	if err != nil {
 		return err
@@ -156,11 +157,12 @@ func (i *importFrom) run(w *World, c *cobra.Command, path string) error {
 		err = m.read(c.Context(), &counted{r: in, total: size, tell: bar.reach}, importers)
 		bar.end()
 	}
-	if err := closing(data, err); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	err = closing(data, err)
+	if m != nil && (err == nil || len(m.report.Counts) > 0) { // what was taken before an error is told, too
+		err = errors.Join(m.print(w, c), err)
 	}
-	if err := m.print(w, c); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("%s: %s", path, whatFailed(err))
 	}
 	if m.report.Counts[rowLeftOut] > 0 {
 		return errSaid
@@ -262,7 +264,10 @@ func (m *mover) read(ctx context.Context, in io.Reader, workers int) error {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	m.report.Kind, m.report.Rows, m.report.Unknown = found.Kind, found.Rows, found.Unknown
+	m.report.Kind, m.report.Unknown = found.Kind, found.Unknown
+	for _, n := range m.report.Counts {
+		m.report.Rows += n
+	}
 	slices.SortFunc(m.report.Told, func(a, b rowReport) int { return a.Row - b.Row })
 	return err
 }

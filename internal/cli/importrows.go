@@ -55,6 +55,7 @@ func (i *importRows) run(w *World, c *cobra.Command, path string) error {
 	if s.Server != "" {
 		return i.send(w, c, s, path)
 	}
+	defer interruptible(c)()
 	in, size, err := openBackup(path)
 	if err != nil {
 		return err
@@ -304,7 +305,10 @@ func (m *rowMaker) stopped(path string, err error) error {
 
 // whatFailed is reason for errors that are no faults, too.
 func whatFailed(err error) string {
-	if fault.CodeOf(err) == fault.Internal {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return interrupted
+	case fault.CodeOf(err) == fault.Internal:
 		return strings.TrimSpace(err.Error())
 	}
 	return reason(err)

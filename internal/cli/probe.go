@@ -22,7 +22,7 @@ import (
 const probeTime = 5 * time.Second
 
 func healthCommand(w *World) *cobra.Command {
-	c := &cobra.Command{
+	c := addJSON(&cobra.Command{
 		Use: "health", Short: "Ask the running server whether it is ready", Args: cobra.NoArgs,
 		Long: "Ask the server that runs on the data folder (or the one at --server) whether it is ready,\nand print its answer: a line for each thing it depends on. Fails unless all are well.",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,7 +46,12 @@ func healthCommand(w *World) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := io.WriteString(w.Stdout, text); err != nil {
+			if wantsJSON(c) {
+				err = printJSON(w.Stdout, healthOf(status, text))
+			} else {
+				_, err = io.WriteString(w.Stdout, text)
+			}
+			if err != nil {
 				return err
 			}
 			if status != http.StatusOK {
@@ -54,9 +59,25 @@ func healthCommand(w *World) *cobra.Command {
 			}
 			return nil
 		},
-	}
+	})
 	settingFlags(c, "DATA", "SERVER")
 	return c
+}
+
+// health is a server's answer as JSON.
+type health struct {
+	Ready  bool              `json:"ready"`
+	Checks map[string]string `json:"checks"`
+}
+
+func healthOf(status int, text string) health {
+	h := health{status == http.StatusOK, map[string]string{}}
+	for line := range strings.Lines(text) {
+		if name, said, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			h.Checks[name] = said
+		}
+	}
+	return h
 }
 
 // askServing asks the server of a data folder for its readiness, at the address

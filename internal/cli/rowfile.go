@@ -112,5 +112,32 @@ func (f *failureFile) close() error {
 	if err = errors.Join(err, f.file.Close()); err != nil {
 		return err
 	}
+	if err := setAside(f.path, f.file.Name()); err != nil {
+		return err
+	}
 	return os.Rename(f.file.Name(), f.path)
+}
+
+// setAside keeps a file of failures that is about to be replaced, unless it reads
+// the same: it may have been corrected.
+func setAside(path, replacement string) error {
+	old, err := sumOf(path)
+	if err != nil {
+		return nil //nolint:nilerr // there is none, or nothing that could be read
+	}
+	if now, err := sumOf(replacement); err != nil || now == old {
+		return err
+	}
+	return os.Rename(path, path+".old")
+}
+
+func sumOf(path string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return [sha256.Size]byte(h.Sum(nil)), err
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -235,7 +236,7 @@ func parseBaseURL(p **url.URL, text string) error {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return fmt.Errorf("%q is not an address such as https://go.example", text)
 	case u.User != nil:
-		return fmt.Errorf("%q must not have a user name or password", text)
+		return errors.New("must not have a user name or password")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "", strings.Contains(text, "#"):
 		return fmt.Errorf("%q must end after the host: no path, query or fragment", text)
 	}

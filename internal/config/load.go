@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -205,20 +206,24 @@ func (l *loader) fallBack(loaded *Loaded, f Field) {
 	}
 }
 
-// derive takes the default base URL's port from KURZ_LISTEN, so that a server
-// that is only told to listen elsewhere gives out short URLs that work.
+// derive takes the default base URL's port from KURZ_LISTEN, and its scheme from
+// whether there is a certificate, so that a server that is only told these gives
+// out short URLs that work.
 func (l *loader) derive(loaded *Loaded) {
-	if !loaded.Default(prefix+"BASE_URL") || loaded.Default(prefix+"LISTEN") {
+	if !loaded.Default(prefix + "BASE_URL") {
 		return
 	}
+	base, from := *loaded.BaseURL, ""
 	_, port, err := net.SplitHostPort(loaded.Listen)
-	if n, _ := strconv.Atoi(port); err != nil || n == 0 {
-		return
+	if n, _ := strconv.Atoi(port); err == nil && n != 0 && !loaded.Default(prefix+"LISTEN") {
+		base.Host, from = net.JoinHostPort("localhost", port), "default, with the port of KURZ_LISTEN"
 	}
-	base := *loaded.BaseURL
-	base.Host = net.JoinHostPort("localhost", port)
-	loaded.BaseURL = &base
-	loaded.origins[prefix+"BASE_URL"] = "default, with the port of KURZ_LISTEN"
+	if loaded.TLSCert != "" && !loaded.ACME {
+		base.Scheme, from = "https", cmp.Or(from, "default")+", by TLS"
+	}
+	if from != "" {
+		loaded.BaseURL, loaded.origins[prefix+"BASE_URL"] = &base, from
+	}
 }
 
 // unknown says that there is no such setting, and which one may be meant.

@@ -27,7 +27,7 @@ import (
 type Settings struct {
 	Listen  string   `env:"LISTEN" default:":8080" group:"Server" doc:"Address to listen on: host:port, or unix: and a path. Sockets handed over by systemd (LISTEN_FDS) are used instead where there are any."`
 	Data    string   `env:"DATA" default:"./kurz-data" group:"Server" doc:"Folder for everything that is kept. It is made at the first start, readable by its owner alone."`
-	BaseURL *url.URL `env:"BASE_URL" default:"http://localhost:8080" group:"Server" doc:"Address that people reach kurz at: scheme and host, no path. Short URLs begin with it. Where it is left out, the port of KURZ_LISTEN is taken."`
+	BaseURL *url.URL `env:"BASE_URL" default:"http://localhost:8080" group:"Server" doc:"Address that people reach kurz at: scheme and host, no path. Short URLs begin with it. Where it is left out, the port of KURZ_LISTEN is taken, and https if there is a KURZ_TLS_CERT."`
 	Domains []string `env:"DOMAINS" group:"Server" doc:"More hosts that links can live on, separated by commas, such as go.example,s.example."`
 
 	TrustedProxies Proxies       `env:"TRUSTED_PROXIES" group:"Server" doc:"Addresses or CIDR ranges of reverse proxies, separated by commas; unix is whoever connects to a Unix socket. Only from these is X-Forwarded-For believed."`

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -40,7 +41,9 @@ func open(addr string) ([]net.Listener, error) {
 	network, where := "tcp", addr
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, where = "unix", path
-		removeStale(path)
+		if err := removeStale(path); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
 	}
 	// Lanes end idle connections soon enough; what goes to net/http gets its
 	// probes there, so that most connections are spared four system calls.
@@ -60,18 +63,26 @@ func open(addr string) ([]net.Listener, error) {
 	return nil, fmt.Errorf("listen on %s: %w", addr, err)
 }
 
-// removeStale removes a socket that nobody listens on any more.
-func removeStale(path string) {
+// removeStale removes a socket that nobody listens on any more. It touches nothing
+// else that is at the path, and says so.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil // there is none, or Listen says why not
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return errors.New("there is something that is no socket: choose another path with --listen, or move it away")
+	}
 	c, err := new(net.Dialer).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		// Somebody does; Listen says so.
-		_ = c.Close()
-		return
+		return c.Close()
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		// Where this fails, so does Listen.
 		_ = os.Remove(path)
 	}
+	return nil
 }
 
 // firstActivated is the descriptor of the first socket that systemd passes.

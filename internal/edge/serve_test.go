@@ -149,6 +149,22 @@ func TestListenOnUnixSocket(t *testing.T) {
 	if _, err := edge.Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("socket in use: %v", err)
 	}
+	// What is no socket is somebody's.
+	file, folder := filepath.Join(t.TempDir(), "clicks.db"), t.TempDir()
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, folder} {
+		if _, err := edge.Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "no socket") {
+			t.Errorf("listen on %s: %v", path, err)
+		}
+	}
+	if b, err := os.ReadFile(file); string(b) != "precious" {
+		t.Errorf("the file is %q, error %v", b, err)
+	}
+	if _, err := os.Stat(folder); err != nil {
+		t.Error(err)
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

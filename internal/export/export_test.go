@@ -193,6 +193,7 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		{"nothing", export.CSV, "  \n", "is empty"},
 		{"no text", export.CSV, "PK\x03\x04\x00\x00", "is not text"},
+		{"packed", export.CSV, "\x1f\x8b\x08\x00\x00", "Content-Encoding: gzip"},
 		{"unknown columns", export.Shlink, "shortCode,longUrl,colour\na,b,c\n", `columns "colour" are unknown; known are crawlable, createdat, `},
 		{"very many", export.Dub, "url" + strings.Repeat(",colour", 20_000) + "\n", strings.Repeat(`"colour", `, 4) + `"colour" and 19995 more are unknown; known are`},
 		{"one column, very often", export.Kurz, strings.Repeat("title,", 20_000) + "title\n", "title, title and 19951 more, known are"},

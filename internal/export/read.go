@@ -210,6 +210,9 @@ func firstByte(in *bufio.Reader) (byte, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
+	if bytes.HasPrefix(start, []byte("\x1f\x8b")) {
+		return 0, refuse("The file is packed by gzip: unpack it, or send it with Content-Encoding: gzip")
+	}
 	if bytes.IndexByte(start, 0) >= 0 {
 		return 0, refuse("The file is not text")
 	}

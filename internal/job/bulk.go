@@ -45,6 +45,8 @@ type BulkSettings struct {
 	MaxRows, MaxBytes int64
 	// Wake, unless nil, is told that there is work.
 	Wake func()
+	// Leave, unless nil, is Worker.Leave.
+	Leave func(context.Context, ID)
 }
 
 // Bulk holds the rules for bulk jobs: who may send, see, cancel and retry
@@ -55,6 +57,9 @@ type Bulk struct{ s BulkSettings }
 func NewBulk(s BulkSettings) *Bulk {
 	if s.Wake == nil {
 		s.Wake = func() {}
+	}
+	if s.Leave == nil {
+		s.Leave = func(context.Context, ID) {}
 	}
 	s.MaxRows, s.MaxBytes = cmp.Or(s.MaxRows, MaxRows), cmp.Or(s.MaxBytes, MaxBytes)
 	return &Bulk{s}
@@ -232,8 +237,9 @@ func (b *Bulk) Since(ctx context.Context, owner account.ID, since time.Time) ite
 	}
 }
 
-// Cancel ends a job and reports whether it did; what is done stays. One that has
-// ended is left as it is.
+// Cancel ends a job and reports whether it did; what is done stays, and j tells of
+// it all, unless it takes a worker more than 5 s to end. One that has ended is left
+// as it is.
 func (b *Bulk) Cancel(ctx context.Context, a account.Actor, id ID) (j Job, cancelled bool, err error) {
 	j, err = b.change(ctx, a, id, func(j *Job) (bool, error) {
 		if cancelled = !j.Status.Final(); cancelled {
@@ -241,7 +247,16 @@ func (b *Bulk) Cancel(ctx context.Context, a account.Actor, id ID) (j Job, cance
 		}
 		return cancelled, nil
 	})
-	return j, cancelled && err == nil, err
+	if err != nil || !cancelled {
+		return j, false, err
+	}
+	leaving, stop := context.WithTimeout(ctx, farewell)
+	defer stop()
+	b.s.Leave(leaving, id)
+	if told, err := b.s.Queue.Get(ctx, id); err == nil {
+		j = told
+	}
+	return j, true, nil
 }
 
 // Retry takes a job back: the rows that failed are tried again, and one that

@@ -67,15 +67,12 @@ type Job struct {
 }
 
 // Counted is how many rows count as worked on: all, unless it was cancelled
-// before. Those that a worker may have begun when it was count, too.
+// before.
 func (j *Job) Counted() int64 {
-	switch {
-	case j.Status != Cancelled:
-		return j.Rows
-	case j.StartedAt.IsZero():
-		return 0
+	if j.Status == Cancelled {
+		return j.Succeeded + j.DeadLetters
 	}
-	return min(j.Rows, j.Succeeded+j.DeadLetters+begunRows)
+	return j.Rows
 }
 
 // Lease is the right to work on a job until it ends.

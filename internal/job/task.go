@@ -18,7 +18,8 @@ type task struct {
 	job   Job      // as it was saved last
 	at    position // behind the rows that are made
 	actor account.Actor
-	ends  time.Time // of its turn
+	turn  *turn
+	ends  time.Time // of its turn, if others wait
 	next  *Lease    // of the job whose turn it is then
 
 	// Of whoever reads:
@@ -78,6 +79,9 @@ func (t *task) run(ctx context.Context) error {
 				return err
 			}
 			return t.finish(ctx)
+		}
+		if t.turn.over.Load() {
+			return t.flush(ctx, nil)
 		}
 		next = t.readAside(ctx, now.at)
 		if err := t.do(ctx, now.rows, now.at); err != nil {
@@ -245,7 +249,9 @@ func (t *task) flush(ctx context.Context, next *batch) error {
 		if late == nil {
 			break
 		}
-		if j, err = t.w.s.Queue.Save(ctx, late.applied(j), late.Progress, t.w.now()); err != nil {
+		told := late.applied(j)
+		told.FinishedAt = t.w.now()
+		if j, err = t.w.s.Queue.Save(ctx, told, late.Progress, told.FinishedAt); err != nil {
 			break
 		}
 		t.count(late)
@@ -355,7 +361,7 @@ func (t *task) yield(ctx context.Context, now time.Time) (over bool, err error) 
 	}
 	next, err := t.w.acquire(ctx)
 	if fault.Is(err, fault.NotFound) {
-		t.ends = now.Add(turn)
+		t.ends = now.Add(turnLength)
 		return false, nil
 	}
 	if err != nil {

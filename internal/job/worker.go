@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,16 @@ type Worker struct {
 	wake chan struct{}
 
 	done, failed, retried atomic.Uint64
+
+	mu   sync.Mutex
+	turn *turn // nil: no job is at work
+}
+
+// turn is a job at work.
+type turn struct {
+	job  ID
+	over atomic.Bool   // no more of its rows are begun
+	left chan struct{} // closed once what was begun is told
 }
 
 // Rhythm and bounds of the work.
@@ -54,13 +65,11 @@ const (
 	batchRows = 10_000
 	// batchBytes of text, and the row that reaches it, are the end of a batch.
 	batchBytes = 8 << 20
-	// begunRows are those of the batch that is being saved and of the next.
-	begunRows = 2 * batchRows
 	// lease is longer than a batch takes; each one that is saved prolongs it.
 	lease = 30 * time.Second
-	// turn is for how long a job is worked on while others wait.
-	turn = 3 * time.Second
-	poll = 2 * time.Second
+	// turnLength is for how long a job is worked on while others wait.
+	turnLength = 3 * time.Second
+	poll       = 2 * time.Second
 	// maxAttempts is how often in a row a job may be begun without getting on:
 	// for about an hour.
 	maxAttempts = 20
@@ -90,6 +99,38 @@ func (w *Worker) Wake() {
 	case w.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Leave has the work on a job end that was cancelled, if it is here, and waits
+// until what was made of it is told, or ctx ends.
+func (w *Worker) Leave(ctx context.Context, id ID) {
+	w.mu.Lock()
+	t := w.turn
+	w.mu.Unlock()
+	if t == nil || t.job != id {
+		return
+	}
+	t.over.Store(true)
+	select {
+	case <-t.left:
+	case <-ctx.Done():
+	}
+}
+
+// begin and end stand around a job's turn.
+func (w *Worker) begin(id ID) *turn {
+	t := &turn{job: id, left: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turn = t
+	return t
+}
+
+func (w *Worker) end(t *turn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turn = nil
+	close(t.left)
 }
 
 // Stats are counts since the start.
@@ -157,7 +198,8 @@ func (e errBroken) Error() string { return e.fault.Error() }
 // work does a job until it ends, someone else has it, or its turn is over; then
 // it gives the lease of the next.
 func (w *Worker) work(ctx context.Context, j Job) *Lease {
-	t := &task{w: w, job: j, source: j, ends: w.now().Add(turn)}
+	t := &task{w: w, job: j, source: j, turn: w.begin(j.ID), ends: w.now().Add(turnLength)}
+	defer w.end(t.turn)
 	err := t.run(ctx)
 	if late := t.flush(ctx, nil); late != nil && ctx.Err() == nil {
 		err = late

@@ -197,6 +197,9 @@ func quickCheck(c *sqlite.Conn, path string) error {
 	return err
 }
 
+// LastWriteFailed reports whether who wrote last was told fault.Unavailable.
+func (db *DB) LastWriteFailed() bool { return db.writer.failing.Load() }
+
 // Ping reads from the file: nil says that it can be asked.
 func (db *DB) Ping(ctx context.Context) error {
 	return db.read(ctx, func(c *sqlite.Conn) error {

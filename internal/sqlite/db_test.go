@@ -187,11 +187,17 @@ func TestALockedFileIsUnavailableAndRecovers(t *testing.T) {
 	if got := count(t, db, "SELECT count(*) FROM note"); got != 0 {
 		t.Errorf("reads beside a lock: %d rows", got)
 	}
+	if !db.LastWriteFailed() {
+		t.Error("the failed write is not told")
+	}
 	if err := sqlitex.ExecuteTransient(other, "ROLLBACK", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := sqlite.Write(db, t.Context(), run("INSERT INTO note (n) VALUES (2)")); err != nil {
 		t.Errorf("after the lock: %v", err)
+	}
+	if db.LastWriteFailed() {
+		t.Error("a failed write is told after one that did not fail")
 	}
 	if got := count(t, db, "SELECT sum(n) FROM note"); got != 2 {
 		t.Errorf("sum %d: a refused write was kept", got)

@@ -68,6 +68,7 @@ const (
 	selectTwin          = `SELECT 1 FROM links WHERE ` + sameContent + ` AND id <> ? LIMIT 1`
 	selectKeyOfID       = `SELECT domain, code FROM links WHERE id = ?`
 	countID             = `SELECT count(*) FROM links WHERE id = ?`
+	countOthers         = `SELECT domain, count(*) FROM links WHERE domain <> '' GROUP BY domain`
 
 	// Which index stood in the way is found out afterwards, since it is rare.
 	insertLink = `INSERT INTO links (` + linkColumns + `, destination_key, content_key)
@@ -179,6 +180,19 @@ func indexTakes(c *sqlite.Conn) (taken link.ID, err error) {
 		return false
 	})
 	return taken, err
+}
+
+// OfOthers counts the links of each domain but the default one. It reads all keys.
+func (s *Links) OfOthers(ctx context.Context) (map[link.Domain]int64, error) {
+	found := map[link.Domain]int64{}
+	err := s.db.scan(ctx, func(c *sqlite.Conn) error {
+		return query(c, countOthers, nil, func(r *cells) bool {
+			domain := link.Domain(r.text())
+			found[domain] = r.int()
+			return true
+		})
+	})
+	return found, err
 }
 
 // insertion is a link on its way into the file, and what became of it.

@@ -13,6 +13,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"kurz/internal/fault"
 )
 
 // writer owns the writing connection. All that wait when a transaction begins
@@ -34,6 +36,8 @@ type writer struct {
 	index *os.File
 	// stuck is when the log could last not be folded.
 	stuck time.Time
+	// failing says that who wrote last was told that it can't be done now.
+	failing atomic.Bool
 
 	mu     sync.RWMutex // held for reading while sending on ops
 	closed bool
@@ -226,6 +230,9 @@ func (w *writer) commit(group []*op) {
 		if err != nil && o.err == nil {
 			o.err = faulty(err)
 		}
+	}
+	w.failing.Store(slices.ContainsFunc(group, func(o *op) bool { return fault.Is(o.err, fault.Unavailable) }))
+	for _, o := range group {
 		close(o.done)
 	}
 }
