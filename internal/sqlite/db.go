@@ -162,8 +162,8 @@ func (db *DB) write(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 	return db.writer.do(ctx, &op{fn: fn})
 }
 
-// writeMany is write for an fn that changes much and is one of several like it. It
-// looks from time to time whether the transaction is awaited.
+// writeMany is write for an fn that changes much and is one of several like it. One
+// that takes long looks from time to time whether the transaction is awaited.
 func (db *DB) writeMany(ctx context.Context, fn func(c *sqlite.Conn) error) error {
 	return db.writer.do(ctx, &op{fn: fn, many: true})
 }
