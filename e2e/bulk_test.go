@@ -95,7 +95,7 @@ func TestBulk(t *testing.T) {
 	random := seeded(t)
 	for range 3 {
 		// In the end, all kills together take less than the rows do.
-		time.Sleep(time.Duration(random.IntN(10*rows)) * time.Microsecond)
+		<-time.After(between(random, 0, time.Duration(10*rows)*time.Microsecond))
 		j, err = c.BulkJob(t.Context(), j.ID)
 		if s.Kill(); err != nil {
 			t.Fatal(err)
@@ -201,7 +201,12 @@ func TestBulkCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(300 * time.Millisecond)
+	eventually(t, 10*time.Second, func() string {
+		if j, err = c.BulkJob(t.Context(), j.ID); err != nil || j.Status != "running" {
+			return fmt.Sprintf("job %+v, error %v", j, err)
+		}
+		return ""
+	})
 	for range 2 {
 		if err := c.CancelBulk(t.Context(), j.ID); err != nil {
 			t.Fatal(err)

@@ -147,9 +147,16 @@ func TestImportInterrupted(t *testing.T) {
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if interrupt {
-			signal := time.AfterFunc(700*time.Millisecond, func() { _ = command.Process.Signal(os.Interrupt) })
-			defer signal.Stop()
+		if interrupt { // once some rows are made
+			eventually(t, time.Minute, func() string {
+				if log, err := os.Stat(filepath.Join(data, "kurz.db-wal")); err != nil || log.Size() < 1<<20 {
+					return "nothing is made"
+				}
+				return ""
+			})
+			if err := command.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
 		}
 		_ = command.Wait() // the exit code tells
 		return command.ProcessState.ExitCode(), o.String(), l.String()

@@ -52,7 +52,7 @@ func keepSupplied(pool *link.PoolCodes) (end func()) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = pool.Run(ctx) }()
 	for pool.Stats().Batch == 0 {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 	return func() { cancel(); <-ended }
 }
@@ -192,7 +192,7 @@ func BenchmarkFill(b *testing.B) {
 				for range b.N {
 					// Nothing here takes as long as storing a link does.
 					for pooled && pool.Stats().Batch < 100 && pool.Stats().Left > 0 {
-						time.Sleep(100 * time.Microsecond)
+						<-time.After(100 * time.Microsecond)
 					}
 					n++
 					l, _, err := w.Create(b.Context(), ann, link.Creation{LongURL: fmt.Sprint("https://example.com/", n)})
